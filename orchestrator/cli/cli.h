@@ -1,0 +1,14 @@
+// The command line: one file per command, each of which adds itself to the program.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace katman {
+
+// Parses and runs. Returns the exit status: 0 success, 1 failure, 2 bad usage. Errors are one
+// sentence on standard error.
+int run_command_line(int argc, char** argv);
+
+}  // namespace katman
