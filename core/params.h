@@ -1,0 +1,70 @@
+// The parameters of what one rank holds: declared by the modules, laid out in flat buckets.
+#pragma once
+
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "core/backend.h"
+#include "core/box.h"
+#include "core/random.h"
+#include "core/tensor.h"
+
+namespace katman {
+
+// Where a parameter's first values come from: a function of (seed, name, global element).
+struct Init {
+  enum class Kind { zero, one, normal } kind = Kind::normal;
+  float deviation = 0.02f;
+};
+
+// One named tensor of the model, and my box of it. `value` and `grad` are slices of a bucket.
+struct Param {
+  std::string name;  // global and layout-free: "h.3.mlp.up.weight"
+  Shape global;
+  Box mine;
+  Init init;
+  bool decay = true;  // weight decay applies (matrices; not biases and norms)
+  bool replicated =
+      false;  // every tp rank holds the same box: counted once in norms and checkpoints, and
+              // its gradient is summed over tp when the sequence is split
+  bool tied = false;  // held by the first and the last stage: gradients are summed over both
+  Tensor value;       // mine.shape(), fp32 or bf16
+  Tensor grad;        // mine.shape(), fp32; a sum over tokens, not yet divided by their count
+};
+
+// Flat storage for parameters that are treated alike. Padded with zeros at the end.
+struct Bucket {
+  Tensor value, grad;            // [elements]
+  std::vector<Param*> params;    // in order, back to back from element 0
+  std::vector<int64_t> offsets;  // [param], in elements
+  bool decay = true;
+};
+
+// Owns all Params of one rank. Modules declare in their constructors, then allocate() is called
+// once.
+class Params {
+ public:
+  // The reference stays valid for the life of Params. Names are unique.
+  Param& declare(Param param);
+  // Lays out buckets of about `bucket_elements` in order of declaration (one param is never cut),
+  // with decay and no-decay params apart, each padded to a multiple of `pad_to` elements (lcm of
+  // replica count and a cache line); fills values by initialise(), gradients with 0.
+  void allocate(Backend& backend, DType value_type, int64_t bucket_elements, int64_t pad_to);
+
+  std::deque<Param>& all() { return params_; }
+  std::deque<Bucket>& buckets() { return buckets_; }
+  Param& at(const std::string& name);
+  int64_t elements() const;  // of my boxes
+  void zero_grads(Backend& backend);
+
+ private:
+  std::deque<Param> params_;
+  std::deque<Bucket> buckets_;
+};
+
+// The first fp32 values of my box: element e (row-major in the global tensor) is a function of
+// (seed, name, e) alone, so every layout starts from the same model.
+std::vector<float> initial_values(const Param& param, Key seed);
+
+}  // namespace katman
