@@ -1,0 +1,101 @@
+// One rank's part of training: the loop body that everything else exists for.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/adam.h"
+#include "core/backend.h"
+#include "core/comm.h"
+#include "core/model/gpt.h"
+#include "parallel/groups.h"
+#include "parallel/mesh.h"
+#include "parallel/pipeline/timeline.h"
+#include "parallel/vote.h"
+#include "parallel/zero.h"
+
+namespace katman {
+
+struct TrainConfig {
+  GptConfig model;
+  Mesh mesh;
+  AdamConfig adam;
+  LearningRate rate;
+  int64_t steps = 1;              // of the whole run
+  int64_t batch_sequences = 1;    // per optimizer step, over all replicas
+  int64_t micro_batch = 1;        // sequences per forward pass, at most
+  DType precision = DType::f32;   // of values and activations: f32 or bf16
+  uint64_t seed = 0;              // names every random stream of the model
+  std::string schedule = "1f1b";  // gpipe, 1f1b, interleaved, zero_bubble or file:PATH
+  int chunks = 1;                 // stages per pipeline rank; more than one only when interleaved
+  Recompute recompute = Recompute::none;
+  bool sequence_parallel = false;
+  int64_t bucket_elements = 4 << 20;  // of gradients that are summed over replicas at once
+
+  // Throws UsageError naming the field that cannot be, and the nearest value that can.
+  void check() const;
+};
+
+// Fills `tokens` (sequence + 1 of them) with training sample `sample`, a pure function; target t is
+// token t + 1, and one below 0 is not counted. Injected, so that this folder knows no files.
+using Samples = std::function<void(uint64_t sample, std::span<int32_t> tokens)>;
+
+// What every rank knows after a step; all fields but `seconds` are the same on all ranks.
+struct StepReport {
+  int64_t step = 0;
+  double loss = 0;       // mean over the batch, nats per token
+  int64_t tokens = 0;    // counted in it
+  double grad_norm = 0;  // of the mean gradient, before clipping
+  double rate = 0;       // learning rate
+  double seconds = 0;
+  bool skipped = false;  // NaN or infinity: the parameters were left as they are
+  int64_t skipped_in_a_row = 0;
+  Wishes agreed;
+};
+
+// Where a rank's memory goes: what the layout promises against what was allocated.
+struct MemoryLine {
+  std::string what;
+  int64_t promised_bytes = 0, allocated_bytes = 0;
+};
+
+// Batch `s` is sequences [s, s+1) * batch_sequences of `samples`, cut by arithmetic over replicas
+// and micro-batches, evenly as far as it goes. Gradients are sums over tokens, divided once by the
+// batch's counted tokens, so neither cut changes them beyond rounding. After the first step a step
+// takes no memory from the device and waits for it once, at the vote.
+class Trainer {
+ public:
+  // Builds this rank's stages and optimizer. Collective over `world`, whose size is
+  // config.mesh.size(). backend and world outlive the trainer.
+  Trainer(const TrainConfig& config, Backend& backend, Comm& world, Samples samples);
+  ~Trainer();
+
+  // One optimizer step. Collective. Throws Error when three steps in a row had to be skipped.
+  StepReport step(Wishes mine);
+  // Mean loss in nats per token over sequences [first, first + count) of `samples`, without
+  // dropout. Collective, the same on all ranks.
+  double validate(const Samples& samples, int64_t first, int64_t count);
+
+  int64_t next_step() const;
+  // After a load into optimizer().pieces(): values follow the masters, and training goes on with
+  // step `next`. Collective.
+  void resume(int64_t next);
+
+  const TrainConfig& config() const;
+  Params& params();
+  Zero& optimizer();
+  const Groups& groups() const;
+  std::vector<MemoryLine> memory() const;
+  // What this rank did in its last step, always recorded.
+  const std::vector<Span>& timeline() const;
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace katman
