@@ -106,7 +106,8 @@ class Backend {
                                 const Tensor& out) = 0;
 
   // --- norms over the last extent. x, y [T, H]; gamma, beta [H] in x's type; mean, rstd f32 [T].
-  // With `residual`, the input is x + residual, and the sum is written to `sum` (x's type).
+  // With `residual`, the input is x + residual, written to `sum` (x's type); what is normalised is
+  // that rounded sum, so that computing y again from `sum` alone gives the same bits.
   virtual void layernorm(const Tensor& x, const Tensor& residual, const Tensor& gamma,
                          const Tensor& beta, float epsilon, const Tensor& sum, const Tensor& y,
                          const Tensor& mean, const Tensor& rstd) = 0;
@@ -156,8 +157,9 @@ class Backend {
   // maximum), the target's logit if it is mine (else 0).
   virtual void xent_stats(const Tensor& logits, const Tensor& targets, int64_t vocab_begin,
                           int64_t valid_columns, const Tensor& stats) = 0;
-  // all_stats f32 [tp, R, 3]. loss f32 [R]: -log p(target), 0 where target < 0 (not counted). With
-  // write_grad, logits become (softmax - onehot(target)) * valid(row); padding columns become 0.
+  // all_stats f32 [tp, R, 3]. loss f32 [2, R]: first -log p(target), 0 where target < 0 (not
+  // counted); then 1 where counted, else 0. With write_grad, logits become (softmax -
+  // onehot(target)) * valid(row); padding columns become 0.
   virtual void xent_finish(const Tensor& logits, const Tensor& targets, int64_t vocab_begin,
                            int64_t valid_columns, const Tensor& all_stats, bool write_grad,
                            const Tensor& loss) = 0;

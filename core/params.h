@@ -29,31 +29,39 @@ struct Param {
       false;  // every tp rank holds the same box: counted once in norms and checkpoints, and
               // its gradient is summed over tp when the sequence is split
   bool tied = false;  // held by the first and the last stage: gradients are summed over both
-  Tensor value;       // mine.shape(), fp32 or bf16
-  Tensor grad;        // mine.shape(), fp32; a sum over tokens, not yet divided by their count
+  // Rows of storage behind my box, so that matrix products see a round extent whatever the
+  // vocabulary. They are zero and stay zero; no checkpoint holds them.
+  int64_t spare_rows = 0;
+  Tensor value;  // mine.shape(), fp32 or bf16
+  Tensor grad;   // mine.shape(), fp32; a sum over tokens, not yet divided by their count
+  Tensor padded_value, padded_grad;  // the same with the spare rows
 };
 
-// Flat storage for parameters that are treated alike. Padded with zeros at the end.
+// Flat storage for parameters that are treated alike. What no box covers (spare rows, the gaps that
+// start every param on a cache line, the end) is zero, and every update leaves it zero.
 struct Bucket {
   Tensor value, grad;            // [elements]
-  std::vector<Param*> params;    // in order, back to back from element 0
-  std::vector<int64_t> offsets;  // [param], in elements
+  std::vector<Param*> params;    // in order of their offsets
+  std::vector<int64_t> offsets;  // [param], in elements: where its box begins, row-major
   bool decay = true;
 };
 
 // Owns all Params of one rank. Modules declare in their constructors, then allocate() is called
-// once.
+// once, and either initialise() or a checkpoint fills the values.
 class Params {
  public:
   // The reference stays valid for the life of Params. Names are unique.
   Param& declare(Param param);
   // Lays out buckets of about `bucket_elements` in order of declaration (one param is never cut),
   // with decay and no-decay params apart, each padded to a multiple of `pad_to` elements (lcm of
-  // replica count and a cache line); fills values by initialise(), gradients with 0.
+  // replica count and a cache line); everything is 0.
   void allocate(Backend& backend, DType value_type, int64_t bucket_elements, int64_t pad_to);
+  // Fills the values with initial_values().
+  void initialise(Backend& backend, Key seed);
 
   std::deque<Param>& all() { return params_; }
   std::deque<Bucket>& buckets() { return buckets_; }
+  Param* find(const std::string& name);  // nullptr when I do not hold it
   Param& at(const std::string& name);
   int64_t elements() const;  // of my boxes
   void zero_grads(Backend& backend);
@@ -66,5 +74,7 @@ class Params {
 // The first fp32 values of my box: element e (row-major in the global tensor) is a function of
 // (seed, name, e) alone, so every layout starts from the same model.
 std::vector<float> initial_values(const Param& param, Key seed);
+// Only elements [begin, end) of my box: what a rank that owns a slice of a bucket needs.
+std::vector<float> initial_values(const Param& param, Key seed, int64_t begin, int64_t end);
 
 }  // namespace katman
