@@ -21,6 +21,12 @@ int64_t stored_elements(const Param& param) {
   return param.mine.elements() + param.spare_rows * row_elements(param.mine);
 }
 
+Tensor zeros(Backend& backend, int64_t elements, DType type) {
+  const Tensor flat(backend.pool().take(elements * bytes_of(type)), 0, {elements}, type);
+  backend.fill_zero(flat);
+  return flat;
+}
+
 // Gives every param of `bucket` its windows on the bucket's storage.
 void slice_bucket(Bucket& bucket) {
   for (size_t i = 0; i < bucket.params.size(); ++i) {
@@ -85,8 +91,8 @@ void Params::allocate(Backend& backend, DType value_type, int64_t bucket_element
     const auto close = [&] {
       if (size == 0) return;
       Bucket& bucket = buckets_.back();
-      bucket.value = backend.zeros({round_up(size, pad_to)}, value_type);
-      bucket.grad = backend.zeros({round_up(size, pad_to)}, DType::f32);
+      bucket.value = zeros(backend, round_up(size, pad_to), value_type);
+      bucket.grad = zeros(backend, round_up(size, pad_to), DType::f32);
       slice_bucket(bucket);
       size = 0;
     };
