@@ -4,27 +4,14 @@
 
 #include <cstdint>
 #include <functional>
-#include <string>
 #include <vector>
 
 #include "core/adam.h"
-#include "core/box.h"
 #include "core/params.h"
+#include "parallel/checkpoint/piece.h"
 #include "parallel/groups.h"
 
 namespace katman {
-
-// A box of one optimizer tensor that lies on this rank, contiguous: what checkpoints are made of.
-struct Piece {
-  enum class What { master, m, v } what = What::master;
-  std::string name;    // of the parameter
-  Shape global;        // of the parameter
-  Box box;             // in the global tensor
-  Tensor data;         // f32 [elements of the box], row-major; on the device: use Backend::download
-  bool owned = false;  // true on exactly one rank of the world for each element: who saves it.
-                       // Loading fills all.
-};
-const char* name_of(Piece::What what);  // "master", "m", "v"
 
 // The optimizer of one rank. fp32 master weights and both moments exist only for my slice
 // [dp.rank, dp.rank + 1) * elements / dp of each bucket; in fp32 the master is that slice of the
