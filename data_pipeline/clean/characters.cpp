@@ -1,0 +1,59 @@
+#include "data_pipeline/clean/characters.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace katman {
+namespace {
+
+struct Range {
+  char32_t first, last;
+};
+
+constexpr Range not_letters[] = {
+    {0x00a1, 0x00a9}, {0x00ab, 0x00b4}, {0x00b6, 0x00b9}, {0x00bb, 0x00bf},   {0x00d7, 0x00d7},
+    {0x00f7, 0x00f7}, {0x037e, 0x037e}, {0x0387, 0x0387}, {0x055a, 0x055f},   {0x0589, 0x058f},
+    {0x05be, 0x05be}, {0x05f3, 0x05f4}, {0x0600, 0x060f}, {0x061b, 0x061f},   {0x066a, 0x066d},
+    {0x06d4, 0x06d4}, {0x0964, 0x0965}, {0x0df4, 0x0df4}, {0x0e3f, 0x0e3f},   {0x0e4f, 0x0e4f},
+    {0x104a, 0x104f}, {0x1360, 0x1368}, {0x17d4, 0x17db}, {0x2010, 0x206f},   {0x207a, 0x207e},
+    {0x208a, 0x208e}, {0x20a0, 0x20cf}, {0x2190, 0x2bff}, {0x2e00, 0x2e7f},   {0x3001, 0x3004},
+    {0x3008, 0x3020}, {0x3030, 0x3030}, {0x303d, 0x303f}, {0x30fb, 0x30fb},   {0xe000, 0xf8ff},
+    {0xfe10, 0xfe1f}, {0xfe30, 0xfe6f}, {0xff01, 0xff0f}, {0xff1a, 0xff20},   {0xff3b, 0xff40},
+    {0xff5b, 0xff65}, {0xffe0, 0xfff0}, {0xfff9, 0xffff}, {0x1f000, 0x1faff}, {0xe0000, 0x10ffff}};
+
+constexpr Range without_spaces[] = {{0x0e01, 0x0e5b}, {0x0e81, 0x0edf}, {0x0f00, 0x0fff},
+                                    {0x1000, 0x109f}, {0x1780, 0x17ff}, {0x3005, 0x3007},
+                                    {0x3021, 0x30ff}, {0x31f0, 0x31ff}, {0x3400, 0x4dbf},
+                                    {0x4e00, 0x9fff}, {0xf900, 0xfaff}, {0x20000, 0x3ffff}};
+
+constexpr char32_t enders[] = {'!',    '"',    '\'',   ')',    '.',    ':',    ';',    '?',
+                               0xbb,   0x37e,  0x589,  0x61b,  0x61f,  0x6d4,  0x964,  0x965,
+                               0x104b, 0x1362, 0x17d4, 0x2019, 0x201d, 0x2026, 0x3002, 0x300d,
+                               0x300f, 0xff01, 0xff09, 0xff0e, 0xff1a, 0xff1b, 0xff1f};
+
+template <size_t n>
+bool within(char32_t point, const Range (&ranges)[n]) {
+  const auto* range = std::lower_bound(std::begin(ranges), std::end(ranges), point,
+                                       [](const Range& r, char32_t p) { return r.last < p; });
+  return range != std::end(ranges) && range->first <= point;
+}
+
+}  // namespace
+
+Class class_of(char32_t point) {
+  if (point < 0x80) {
+    if (point == ' ' || (point >= '\t' && point <= '\r')) return Class::space;
+    if (point >= '0' && point <= '9') return Class::digit;
+    const char32_t low = point | 0x20;
+    return low >= 'a' && low <= 'z' ? Class::letter : Class::other;
+  }
+  return within(point, not_letters) ? Class::other : Class::letter;
+}
+
+bool unspaced(char32_t point) { return point >= 0xe01 && within(point, without_spaces); }
+
+bool ends_sentence(char32_t point) {
+  return std::binary_search(std::begin(enders), std::end(enders), point);
+}
+
+}  // namespace katman
