@@ -157,9 +157,8 @@ class Backend {
   // maximum), the target's logit if it is mine (else 0).
   virtual void xent_stats(const Tensor& logits, const Tensor& targets, int64_t vocab_begin,
                           int64_t valid_columns, const Tensor& stats) = 0;
-  // all_stats f32 [tp, R, 3]. loss f32 [2, R]: first -log p(target), 0 where target < 0 (not
-  // counted); then 1 where counted, else 0. With write_grad, logits become (softmax -
-  // onehot(target)) * valid(row); padding columns become 0.
+  // all_stats f32 [tp, R, 3]. loss f32 [R]: -log p(target), 0 where target < 0 (not counted). With
+  // write_grad, logits become (softmax - onehot(target)) * valid(row); padding columns become 0.
   virtual void xent_finish(const Tensor& logits, const Tensor& targets, int64_t vocab_begin,
                            int64_t valid_columns, const Tensor& all_stats, bool write_grad,
                            const Tensor& loss) = 0;

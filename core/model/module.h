@@ -72,22 +72,26 @@ class Tape {
   std::vector<std::function<void()>> postponed_;
 };
 
-// x and y are activations [rows, columns]. backward returns dx and adds to the gradients of the
-// module's parameters; it pops exactly what forward pushed.
+// x and y are activations [rows, columns]. backward takes the x that forward was given (who calls
+// decides whether to keep it or to compute it again), pops exactly what forward pushed, adds to the
+// gradients of the module's parameters and returns dx.
 class Module {
  public:
   virtual ~Module() = default;
   virtual Tensor forward(const Tensor& x, Tape& tape) = 0;
-  virtual Tensor backward(const Tensor& dy, Tape& tape) = 0;
+  virtual Tensor backward(const Tensor& dy, const Tensor& x, Tape& tape) = 0;
 };
 
-// What modules are built with: the device, the tensor group, and how activations are kept.
+// What modules are built with: the device, the tensor group, and how activations are kept. Modules
+// keep a reference to it.
 struct ModelContext {
   Backend& backend;
   Comm& tp;
-  DType activation = DType::bf16;
+  DType activation = DType::bf16;  // also the type of the parameters' values
   bool sequence_parallel = false;  // activations between tensor-parallel parts hold rows / tp
   Key seed;
+
+  Tensor empty(const Shape& shape) const { return backend.empty(shape, activation); }
 };
 
 }  // namespace katman

@@ -1,0 +1,38 @@
+// Causal self-attention of many heads (Vaswani et al., 2017), heads cut over tensor ranks.
+#pragma once
+
+#include <string>
+
+#include "core/model/config.h"
+#include "core/model/linear.h"
+#include "core/model/module.h"
+#include "core/params.h"
+
+namespace katman {
+
+// x [rows, hidden] -> qkv -> attention per head -> projection [rows, hidden]. The rows of the qkv
+// weight are [heads][q, k, v][head_dim], so that a tensor rank's heads are one box. Remembers qkv,
+// the heads' output and one number per head and row; scores are never stored, the gradient computes
+// them again block by block.
+class Attention : public Module {
+ public:
+  // cache_index: which of Micro::caches is mine when generating.
+  Attention(const ModelContext& context, Params& params, const std::string& name,
+            const GptConfig& config, int64_t cache_index);
+
+  Tensor forward(const Tensor& x, Tape& tape) override;
+  Tensor backward(const Tensor& dy, const Tensor& x, Tape& tape) override;
+
+ private:
+  AttentionShape shape(const Micro& micro) const;
+
+  const ModelContext& context_;
+  ColumnParallel qkv_;
+  RowParallel proj_;
+  int64_t heads_, head_dim_;  // of the whole model
+  float dropout_;
+  Key dropout_key_;
+  size_t cache_index_;
+};
+
+}  // namespace katman

@@ -1,0 +1,62 @@
+#include "core/model/block.h"
+
+#include <fmt/format.h>
+
+namespace katman {
+
+Residual Sublayer::forward(const Residual& in, Tape& tape) const {
+  Norm::Saved saved;
+  const Tensor normed = norm_.forward(in, saved);
+  const Tensor branch = inner_.forward(normed, tape);
+  dropout_.forward(branch, tape.micro);
+  saved.push(tape);
+  if (!recompute_) tape.push(normed);
+  return {saved.in, branch};
+}
+
+Tensor Sublayer::backward(const Tensor& dy, Tape& tape) const {
+  Tensor normed = recompute_ ? Tensor() : tape.pop();
+  const auto saved = Norm::Saved::pop(tape);
+  if (recompute_) normed = norm_.again(saved);
+  const Tensor dbranch = dropout_.backward(dy, tape.micro);
+  return norm_.backward(inner_.backward(dbranch, normed, tape), saved, dy);
+}
+
+Block::Block(const ModelContext& context, Params& params, const GptConfig& config, int64_t index,
+             int64_t cache_index, Recompute recompute)
+    : context_(context),
+      rerun_(recompute == Recompute::full),
+      ln_1_(context, params, fmt::format("h.{}.ln_1", index), config.hidden, config.norm_epsilon),
+      attention_(context, params, fmt::format("h.{}.attn", index), config, cache_index),
+      ln_2_(context, params, fmt::format("h.{}.ln_2", index), config.hidden, config.norm_epsilon),
+      mlp_(context, params, fmt::format("h.{}.mlp", index), config,
+           recompute == Recompute::selective),
+      first_(attention_, ln_1_, {context, fmt::format("h.{}.attn", index), config.dropout},
+             recompute == Recompute::selective),
+      second_(mlp_, ln_2_, {context, fmt::format("h.{}.mlp", index), config.dropout},
+              recompute == Recompute::selective) {}
+
+Residual Block::run(const Residual& in, Tape& tape) const {
+  return second_.forward(first_.forward(in, tape), tape);
+}
+
+Tensor Block::run_back(const Tensor& dy, Tape& tape) const {
+  return first_.backward(second_.backward(dy, tape), tape);
+}
+
+Residual Block::forward(const Residual& in, Tape& tape) {
+  if (!rerun_ || !tape.recording()) return run(in, tape);
+  const Tensor settled = settle(context_, in);
+  tape.push(settled);
+  Tape forgotten(tape.micro, false);
+  return run({settled, {}}, forgotten);
+}
+
+Tensor Block::backward(const Tensor& dy, Tape& tape) {
+  if (!rerun_) return run_back(dy, tape);
+  const Tensor in = tape.pop();
+  run({in, {}}, tape);
+  return run_back(dy, tape);
+}
+
+}  // namespace katman

@@ -1,0 +1,90 @@
+#include "core/model/head.h"
+
+#include <algorithm>
+
+#include "core/model/rows.h"
+
+namespace katman {
+
+Tensor Head::product(const Tensor& h, DType type) const {
+  Gemm g;
+  g.a = h;
+  g.b = table_.padded_value;
+  g.c = context_.backend.empty({h.extent(0), table_.padded_value.extent(0)}, type);
+  g.b_transposed = g.b_is_weight = true;
+  context_.backend.gemm(g);
+  return g.c;
+}
+
+void Head::row_losses(const Tensor& logits, const Tensor& targets, bool grad,
+                      const Tensor& loss) const {
+  const Comm& tp = context_.tp;
+  const int64_t rows = logits.extent(0), begin = table_.mine.begin[0], mine = table_.mine.extent[0];
+  const Tensor all = context_.backend.empty({tp.size(), rows, 3}, DType::f32);
+  const Tensor stats = all.slice(tp.rank(), 1).view({rows, 3});
+  context_.backend.xent_stats(logits, targets, begin, mine, stats);
+  context_.tp.all_gather(stats, all).wait();
+  context_.backend.xent_finish(logits, targets, begin, mine, all, grad, loss);
+}
+
+void Head::add_table_grad(const Tensor& dlogits, const Tensor& h) const {
+  Gemm g;
+  g.a = dlogits;
+  g.b = h;
+  g.c = table_.padded_grad;
+  g.a_transposed = g.accumulate = true;
+  context_.backend.gemm(g);
+}
+
+Tensor Head::loss(const Tensor& h, const Tensor& targets, const Tensor& loss_sum, bool grad) const {
+  Backend& backend = context_.backend;
+  const Tensor h_rows = gather_rows(context_, h).arrived();
+  const int64_t rows = h_rows.extent(0);
+  require(targets.elements() == rows, "{} targets were given for {} rows", targets.elements(),
+          rows);
+  const int64_t row_bytes = table_.padded_value.extent(0) * bytes_of(context_.activation);
+  const int64_t chunks = std::clamp<int64_t>(rows * row_bytes / chunk_bytes_ + 1, 1, rows);
+  const Tensor loss = backend.empty({rows}, DType::f32);
+  const Tensor dh = grad ? context_.empty(h_rows.shape()) : Tensor();
+  Tensor dh_mine;
+  for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+    const int64_t first = rows * chunk / chunks, count = rows * (chunk + 1) / chunks - first;
+    const Tensor h_chunk = h_rows.slice(first, count);
+    const Tensor logits = product(h_chunk, context_.activation);
+    row_losses(logits, targets.flat().slice(first, count), grad, loss.slice(first, count));
+    if (!grad) continue;
+    Gemm g;
+    g.a = logits;  // by now their gradient
+    g.b = table_.padded_value;
+    g.c = dh.slice(first, count);
+    g.b_is_weight = true;
+    backend.gemm(g);
+    if (chunk + 1 < chunks) {
+      add_table_grad(logits, h_chunk);
+    } else {
+      Arriving sum = reduce_rows(context_, dh);
+      add_table_grad(logits, h_chunk);
+      dh_mine = sum.arrived();
+    }
+  }
+  backend.sum(loss, loss_sum);
+  return dh_mine;
+}
+
+Tensor Head::logits(const Tensor& h) const {
+  const int64_t rows = h.extent(0), ranks = context_.tp.size();
+  const int64_t vocabulary = table_.global[0], stored = table_.padded_value.extent(0);
+  const Tensor mine = product(h, DType::f32);
+  const Tensor all = context_.backend.empty({ranks * rows, stored}, DType::f32);
+  context_.tp.all_gather(mine, all).wait();
+  const Tensor whole = context_.backend.empty({rows, vocabulary}, DType::f32);
+  for (int64_t rank = 0; rank < ranks; ++rank) {
+    const int64_t begin = vocabulary * rank / ranks, end = vocabulary * (rank + 1) / ranks;
+    for (int64_t row = 0; row < rows; ++row)
+      context_.backend.copy(all.slice(rank * rows + row, 1).flat().slice(0, end - begin),
+                            whole.slice(row, 1).flat().slice(begin, end - begin));
+  }
+  return whole;
+}
+
+}  // namespace katman

@@ -1,0 +1,135 @@
+#include "core/model/linear.h"
+
+#include "core/model/rows.h"
+
+namespace katman {
+namespace {
+
+Param& declare_weight(Params& params, const std::string& name, Shape global, Box mine, Init init) {
+  Param weight;
+  weight.name = name + ".weight";
+  weight.global = global;
+  weight.mine = std::move(mine);
+  weight.init = init;
+  return params.declare(std::move(weight));
+}
+
+Param& declare_bias(Params& params, const std::string& name, int64_t out, Box mine,
+                    bool replicated) {
+  Param bias;
+  bias.name = name + ".bias";
+  bias.global = {out};
+  bias.mine = std::move(mine);
+  bias.init.kind = Init::Kind::zero;
+  bias.decay = false;
+  bias.replicated = replicated;
+  return params.declare(std::move(bias));
+}
+
+// x W^T [rows, W's rows], to be given its epilogue.
+Gemm product(const ModelContext& context, const Tensor& x, const Param& weight) {
+  Gemm g;
+  g.a = x;
+  g.b = weight.value;
+  g.c = context.empty({x.extent(0), weight.value.extent(0)});
+  g.b_transposed = g.b_is_weight = true;
+  return g;
+}
+
+// dy W [rows, W's columns].
+Gemm input_grad(const ModelContext& context, const Tensor& dy, const Param& weight) {
+  Gemm g;
+  g.a = dy;
+  g.b = weight.value;
+  g.c = context.empty({dy.extent(0), weight.value.extent(1)});
+  g.b_is_weight = true;
+  return g;
+}
+
+// dW += dy^T x.
+void add_weight_grad(const ModelContext& context, const Tensor& dy, const Tensor& x,
+                     const Param& weight) {
+  Gemm g;
+  g.a = dy;
+  g.b = x;
+  g.c = weight.grad;
+  g.a_transposed = g.accumulate = true;
+  context.backend.gemm(g);
+}
+
+}  // namespace
+
+ColumnParallel::ColumnParallel(const ModelContext& context, Params& params, const std::string& name,
+                               int64_t in, int64_t out, Init init)
+    : context_(context),
+      weight_(declare_weight(params, name, {out, in},
+                             cut(Box::whole({out, in}), 0, context.tp.rank(), context.tp.size()),
+                             init)),
+      bias_(declare_bias(params, name, out,
+                         cut(Box::whole({out}), 0, context.tp.rank(), context.tp.size()), false)) {}
+
+Tensor ColumnParallel::forward(const Tensor& x) const {
+  Gemm g = product(context_, gather_rows(context_, x).arrived(), weight_);
+  g.epilogue = Gemm::Epilogue::bias;
+  g.bias = bias_.value;
+  context_.backend.gemm(g);
+  return g.c;
+}
+
+Tensor ColumnParallel::forward_gelu(const Tensor& x, const Tensor& before) const {
+  Gemm g = product(context_, gather_rows(context_, x).arrived(), weight_);
+  g.epilogue = Gemm::Epilogue::bias_gelu;
+  g.bias = bias_.value;
+  g.aux = before;
+  context_.backend.gemm(g);
+  return g.c;
+}
+
+Tensor ColumnParallel::backward(const Tensor& dy, const Tensor& x, Tape& tape) const {
+  Arriving all_x = gather_rows(context_, x);
+  const Gemm g = input_grad(context_, dy, weight_);
+  context_.backend.gemm(g);
+  const Tensor x_rows = all_x.arrived();
+  Arriving dx = reduce_rows(context_, g.c);
+  tape.later([this, dy, x_rows] {
+    add_weight_grad(context_, dy, x_rows, weight_);
+    context_.backend.bias_grad(dy, bias_.grad);
+  });
+  return dx.arrived();
+}
+
+RowParallel::RowParallel(const ModelContext& context, Params& params, const std::string& name,
+                         int64_t in, int64_t out, Init init)
+    : context_(context),
+      weight_(declare_weight(params, name, {out, in},
+                             cut(Box::whole({out, in}), 1, context.tp.rank(), context.tp.size()),
+                             init)),
+      bias_(declare_bias(params, name, out, Box::whole({out}), true)) {}
+
+Tensor RowParallel::forward(const Tensor& x) const {
+  Gemm g = product(context_, x, weight_);
+  if (context_.tp.rank() == 0) {  // the sum over ranks holds the bias once
+    g.epilogue = Gemm::Epilogue::bias;
+    g.bias = bias_.value;
+  }
+  context_.backend.gemm(g);
+  return reduce_rows(context_, g.c).arrived();
+}
+
+Tensor RowParallel::backward(const Tensor& dy, const Tensor& x, Tape& tape,
+                             const Tensor& before) const {
+  const Tensor dy_rows = gather_rows(context_, dy).arrived();
+  Gemm g = input_grad(context_, dy_rows, weight_);
+  if (before) {
+    g.epilogue = Gemm::Epilogue::gelu_grad;
+    g.aux = before;
+  }
+  context_.backend.gemm(g);
+  tape.later([this, dy, dy_rows, x] {
+    add_weight_grad(context_, dy_rows, x, weight_);
+    context_.backend.bias_grad(dy, bias_.grad);  // of my rows: see Param::replicated
+  });
+  return g.c;
+}
+
+}  // namespace katman

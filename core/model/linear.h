@@ -1,0 +1,48 @@
+// Matrix products cut over tensor ranks (Shoeybi et al., 2019): a column-parallel one splits what
+// comes out, a row-parallel one sums over what went in, so that a pair needs one exchange each way.
+#pragma once
+
+#include <string>
+
+#include "core/model/module.h"
+#include "core/params.h"
+
+namespace katman {
+
+// y = x W^T + b with W [out, in] and b [out] cut along `out`. Enters a tensor-parallel region:
+// x [rows (/ tp under sequence parallelism), in], y [rows, out / tp].
+class ColumnParallel {
+ public:
+  ColumnParallel(const ModelContext& context, Params& params, const std::string& name, int64_t in,
+                 int64_t out, Init init);
+
+  Tensor forward(const Tensor& x) const;
+  // gelu(y); y itself is written to `before` [rows, out / tp], which the gradient needs.
+  Tensor forward_gelu(const Tensor& x, const Tensor& before) const;
+  // dy [rows, out / tp]. The sum of dx over ranks travels while the weight gradient is computed.
+  Tensor backward(const Tensor& dy, const Tensor& x, Tape& tape) const;
+
+  int64_t columns() const { return weight_.mine.extent[0]; }  // out / tp
+
+ private:
+  const ModelContext& context_;
+  const Param &weight_, &bias_;
+};
+
+// y = x W^T + b with W [out, in] cut along `in`, b whole. Leaves a tensor-parallel region:
+// x [rows, in / tp], y [rows (/ tp under sequence parallelism), out].
+class RowParallel {
+ public:
+  RowParallel(const ModelContext& context, Params& params, const std::string& name, int64_t in,
+              int64_t out, Init init);
+
+  Tensor forward(const Tensor& x) const;
+  // With `before` (what forward_gelu wrote), goes on through the GELU that made x.
+  Tensor backward(const Tensor& dy, const Tensor& x, Tape& tape, const Tensor& before = {}) const;
+
+ private:
+  const ModelContext& context_;
+  const Param &weight_, &bias_;
+};
+
+}  // namespace katman
