@@ -22,14 +22,14 @@ struct Gemm {
     bias_gelu,  // aux = AB + bias, C = gelu(aux)
     gelu_grad,  // C = AB * gelu'(aux): backward through the GELU that made A's forward input
   };
-  Tensor a, b, c;
+  Tensor a = {}, b = {}, c = {};
   bool a_transposed = false, b_transposed = false;
   bool accumulate = false;  // C += AB; only with Epilogue::none and C in f32
   bool b_is_weight =
       false;  // B changes only between calls of weights_changed(): may be kept packed
   Epilogue epilogue = Epilogue::none;
-  Tensor bias;  // [n], type of A
-  Tensor aux;   // [m, n], type of C: written by bias_gelu, read by gelu_grad
+  Tensor bias = {};  // [n], type of A
+  Tensor aux = {};   // [m, n], type of C: written by bias_gelu, read by gelu_grad
 };
 
 // Which keys a query may look at, and how heads are laid out. Tokens of a micro-batch are the rows
@@ -40,11 +40,11 @@ struct AttentionShape {
   int64_t sequences = 0, length = 0;
   int64_t groups = 0, queries_per_group = 1, head_dim = 0;
   int64_t window = 0;  // > 0: only the last `window` positions, the query's own among them
-  Tensor
-      document_start;  // i32 [sequences * length], optional: first position of the row's document
-  float dropout = 0;   // of the attention probabilities
-  Key dropout_key;  // element: ((sequence_begin + sequence) * heads + head) * length^2 + i * length
-                    // + j
+  // i32 [sequences * length], optional: first position of the row's document.
+  Tensor document_start = {};
+  float dropout = 0;  // of the attention probabilities
+  // Element: ((sequence_begin + sequence) * heads + head) * length^2 + i * length + j.
+  Key dropout_key = {};
   int64_t sequence_begin = 0, head_begin = 0, heads_global = 0;
 
   int64_t heads() const { return groups * queries_per_group; }
@@ -56,8 +56,8 @@ struct AttentionShape {
 //   master -= rate * (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + epsilon) + decay * master);  value =
 //   master
 struct AdamW {
-  Tensor value;  // f32 or bf16: what forward passes read; may be `master` itself in f32
-  Tensor master, m, v, grad;  // f32, all of one length
+  Tensor value = {};  // f32 or bf16: what forward passes read; may be `master` itself in f32
+  Tensor master = {}, m = {}, v = {}, grad = {};  // f32, all of one length
   float rate = 0, beta1 = 0.9f, beta2 = 0.95f, epsilon = 1e-8f, decay = 0;
   float grad_scale = 1;  // 1 / (valid tokens), times the clipping factor
   int64_t step = 1;      // t, from 1
