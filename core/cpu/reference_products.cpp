@@ -35,6 +35,7 @@ void ReferenceBackend::gemm(const Gemm& g) {
   }
   if (g.epilogue == bias_gelu) {
     store(c, g.aux);
+    c = widen(g.aux);  // what the gradient will read
     for (float& value : c) value = gelu_value(value);
   }
   if (g.epilogue == gelu_grad) {
