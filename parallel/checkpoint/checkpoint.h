@@ -50,12 +50,12 @@ struct CheckpointInfo {
 };
 
 struct CheckpointOptions {
-  int keep_last = 2;                   // at least 1
-  int64_t keep_every = 0;              // steps divisible by it stay for good; 0: none
-  std::filesystem::path tokenizer;     // copied into every checkpoint; empty: none
-  std::chrono::seconds deadline{600};  // for all ranks' files of one save
-  bool weights_only = false;           // masters without moments
-  std::function<void(const FileOp&)> on_file_operation;  // for tests: called before each
+  int keep_last = 2;                     // at least 1
+  int64_t keep_every = 0;                // steps divisible by it stay for good; 0: none
+  std::filesystem::path tokenizer = {};  // copied into every checkpoint; empty: none
+  std::chrono::seconds deadline{600};    // for all ranks' files of one save
+  bool weights_only = false;             // masters without moments
+  std::function<void(const FileOp&)> on_file_operation = {};  // for tests: called before each
 };
 
 // The checkpoint in `directory` (with a manifest). Throws Error with what is wrong with it.

@@ -1,0 +1,124 @@
+#include "parallel/checkpoint/commit_log.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+#include "core/log.h"
+#include "parallel/checkpoint/checkpoint.h"
+#include "parallel/checkpoint/manifest.h"
+
+namespace katman {
+namespace fs = std::filesystem;
+namespace {
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  gethostname(name.data(), name.size() - 1);
+  return name.data();
+}
+
+// The highest slot that a listing shows; 0 for an empty log. Slots are never deleted by us, so a
+// gap means that a person did; what is behind it still counts.
+int64_t highest_slot(const fs::path& directory) {
+  int64_t highest = 0;
+  std::error_code missing;
+  for (const auto& entry : fs::directory_iterator(directory, missing)) {
+    const std::string name = entry.path().filename().string();
+    if (name.size() == 8 && name.find_first_not_of("0123456789") == std::string::npos)
+      highest = std::max(highest, static_cast<int64_t>(std::stoll(name)));
+  }
+  return highest;
+}
+
+}  // namespace
+
+CommitLog::CommitLog(fs::path checkpoints, const Files& files)
+    : directory_(std::move(checkpoints) / "log"), files_(files) {
+  refresh();
+}
+
+fs::path CommitLog::slot_path(int64_t slot) const {
+  return directory_ / fmt::format("{:08}", slot);
+}
+
+void CommitLog::refresh() {
+  // The listing of a network file system may be old; opening the next slot by name is not.
+  const int64_t listed = highest_slot(directory_);
+  while (last_slot_ < listed || fs::exists(slot_path(last_slot_ + 1))) {
+    const fs::path slot = slot_path(++last_slot_);
+    try {
+      LogRecord record;
+      unseal(read_text(slot), slot, record);
+      apply(record);
+    } catch (const Error& error) {
+      spdlog::warn("passing over a slot of the commit log: {}", error.what());
+      damaged_ = true;
+    }
+  }
+}
+
+void CommitLog::apply(const LogRecord& record) {
+  if (record.has_start()) {
+    generations_.push_back(record.generation());
+    newest_generation_ = std::max(newest_generation_, record.generation());
+  } else if (record.has_commit()) {
+    const auto& commit = record.commit();
+    std::erase_if(live_, [&](const Entry& entry) {
+      return std::ranges::find(commit.retired(), entry.directory) != commit.retired().end();
+    });
+    live_.push_back({static_cast<int64_t>(commit.step()), record.generation(), commit.directory(),
+                     commit.manifest_xxh3()});
+  }
+}
+
+bool CommitLog::has_started(uint64_t generation) const {
+  return std::ranges::find(generations_, generation) != generations_.end();
+}
+
+bool CommitLog::append(LogRecord record) {
+  using namespace std::chrono;
+  record.set_host(host_name());
+  record.set_process(getpid());
+  record.set_unix_time(duration_cast<seconds>(system_clock::now().time_since_epoch()).count());
+  if (!files_.write_new(slot_path(last_slot_ + 1), seal(record))) return false;
+  ++last_slot_;
+  apply(record);
+  return true;
+}
+
+uint64_t CommitLog::start(uint64_t at_least) {
+  files_.make_directory(directory_);
+  LogRecord record;
+  do {
+    refresh();
+    record.set_generation(std::max(newest_generation_, at_least) + 1);
+    record.mutable_start()->set_parent(live_.empty() ? "" : live_.back().directory);
+  } while (!append(record));
+  damaged_ = false;  // what it may have been was before this start
+  return record.generation();
+}
+
+void CommitLog::commit(uint64_t generation, const Entry& entry,
+                       const std::vector<std::string>& retired) {
+  LogRecord record;
+  record.set_generation(generation);
+  auto& commit = *record.mutable_commit();
+  commit.set_step(static_cast<uint64_t>(entry.step));
+  commit.set_directory(entry.directory);
+  commit.set_manifest_xxh3(entry.manifest_xxh3);
+  commit.mutable_retired()->Assign(retired.begin(), retired.end());
+  do {
+    refresh();
+    if (damaged_ || newest_generation_ > generation)
+      throw Fenced(
+          fmt::format("generation {} of this run may not write to {} any more: {} has started",
+                      generation, directory_.parent_path().string(),
+                      damaged_ ? std::string("another one, whose slot of the log is damaged,")
+                               : fmt::format("generation {}", newest_generation_)));
+  } while (!append(record));
+}
+
+}  // namespace katman

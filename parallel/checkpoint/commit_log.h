@@ -1,0 +1,61 @@
+// The commit log of a run: the one place that says which checkpoints count, and the fence between
+// one incarnation of a run and the next.
+//
+// Slots are files 00000001, 00000002, ... in checkpoints/log, each created exclusively and never
+// changed. Who appends first reads every slot that he does not know yet; since only one process can
+// create slot n, reading, deciding and appending are together one atomic step. An incarnation
+// starts by appending Start with a generation above all others; whoever then finds a generation
+// above his own cannot commit any more, however long he was asleep. No slot, no checkpoint: there
+// is no file "latest" that could be old, torn, or rewritten by the wrong process.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "parallel/checkpoint/files.h"
+#include "proto/checkpoint.pb.h"
+
+namespace katman {
+
+class CommitLog {
+ public:
+  // checkpoints: the directory that holds log/ and the directories of the checkpoints.
+  CommitLog(std::filesystem::path checkpoints, const Files& files);
+
+  // Reads the slots that appeared since the last call.
+  void refresh();
+
+  // One line of the log that counts: a commit that no later one retired. Oldest first.
+  struct Entry {
+    int64_t step = 0;
+    uint64_t generation = 0;
+    std::string directory;
+    uint64_t manifest_xxh3 = 0;
+  };
+  const std::vector<Entry>& live() const { return live_; }
+  bool empty() const { return last_slot_ == 0; }
+  bool has_started(uint64_t generation) const;
+
+  // Starts a generation above every one in the log and above `at_least`. Returns it.
+  uint64_t start(uint64_t at_least);
+  // Makes the checkpoint in `directory` count and those in `retired` not count. Throws Fenced when
+  // a generation above `generation` has started.
+  void commit(uint64_t generation, const Entry& entry, const std::vector<std::string>& retired);
+
+ private:
+  std::filesystem::path slot_path(int64_t slot) const;
+  void apply(const LogRecord& record);
+  bool append(LogRecord record);  // into the next slot; false when another process was first
+
+  std::filesystem::path directory_;
+  const Files& files_;
+  int64_t last_slot_ = 0;
+  uint64_t newest_generation_ = 0;
+  bool damaged_ = false;  // a slot since my start could not be read: it may have been a Start
+  std::vector<uint64_t> generations_;  // that started
+  std::vector<Entry> live_;
+};
+
+}  // namespace katman

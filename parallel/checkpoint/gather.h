@@ -1,0 +1,15 @@
+// One number from every rank, for decisions that all must take alike.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/backend.h"
+#include "core/comm.h"
+
+namespace katman {
+
+// Collective. What every rank gave. [rank]
+std::vector<int64_t> gather(Comm& comm, Backend& backend, int64_t mine);
+
+}  // namespace katman
