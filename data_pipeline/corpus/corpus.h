@@ -1,0 +1,52 @@
+// A corpus: token shards in two splits, the tokenizer that made them, and the manifest that names
+// them. Each split reads as one array of tokens.
+#pragma once
+
+#include <array>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data_pipeline/corpus/manifest.h"
+#include "data_pipeline/corpus/shard.h"
+
+namespace katman {
+
+// An open corpus, immutable and safe to read from many threads.
+class Corpus {
+ public:
+  // Opens what `directory`/corpus.json names. Checks everything that does not need reading the
+  // tokens: sizes, headers, counts, that every largest id is below the vocabulary, that the shards
+  // were made with the corpus's tokenizer. Throws an Error naming the file that is missing or
+  // wrong.
+  static Corpus open(const std::string& directory);
+
+  const std::string& directory() const { return directory_; }
+  const Manifest& manifest() const { return manifest_; }
+  std::string tokenizer_path() const;
+  uint64_t tokens(Split split) const { return manifest_.split(split).tokens; }
+  uint64_t documents(Split split) const { return manifest_.split(split).documents; }
+
+  // Tokens [first, first + out.size()) of the split, across shards.
+  void copy(Split split, uint64_t first, std::span<int32_t> out) const;
+  // All tokens of document d of the split, the end-of-document token last.
+  std::vector<int32_t> document(Split split, uint64_t d) const;
+
+  // Reads every byte against its checksum; throws naming the first damaged file and block.
+  void verify() const;
+
+ private:
+  struct Part {
+    std::vector<Shard> shards;
+    std::vector<uint64_t> first_token;     // [shard]
+    std::vector<uint64_t> first_document;  // [shard]
+  };
+  const Part& part(Split split) const { return parts_[static_cast<size_t>(split)]; }
+  void open_shards(Split split);
+
+  std::string directory_;
+  Manifest manifest_;
+  std::array<Part, 2> parts_;  // [split]
+};
+
+}  // namespace katman

@@ -1,0 +1,175 @@
+#include "data_pipeline/corpus/shard.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstring>
+
+#include "core/error.h"
+#include "data_pipeline/corpus/hash.h"
+
+namespace katman {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "shards are mapped, not converted");
+
+constexpr char magic[8] = {'K', 'A', 'T', 'M', 'A', 'N', 'T', 'K'};
+constexpr uint32_t version = 1;
+constexpr uint64_t header_bytes = 4096, block_bytes = 1 << 20;
+static_assert(sizeof(ShardHeader) <= header_bytes);
+
+uint64_t header_checksum(const ShardHeader& header) {
+  return hash64(&header, offsetof(ShardHeader, checksum));
+}
+
+constexpr uint64_t round_up(uint64_t value, uint64_t to) { return (value + to - 1) / to * to; }
+
+}  // namespace
+
+ShardWriter::ShardWriter(std::string path, uint64_t vocabulary,
+                         const std::string& tokenizer_fingerprint)
+    : file_(std::move(path)), vocabulary_(vocabulary) {
+  require(vocabulary <= uint64_t{1} << 31, "a vocabulary of {} does not fit 31 bits", vocabulary);
+  require(tokenizer_fingerprint.size() < sizeof header_.tokenizer,
+          "the tokenizer's fingerprint '{}' is too long for a shard", tokenizer_fingerprint);
+  std::copy(std::begin(magic), std::end(magic), header_.magic);
+  header_.version = version;
+  header_.token_bytes = vocabulary <= 65536 ? 2 : 4;
+  header_.block_bytes = block_bytes;
+  tokenizer_fingerprint.copy(header_.tokenizer, sizeof header_.tokenizer - 1);
+  const std::vector<char> room(header_bytes);
+  file_.write(room.data(), room.size());
+  block_.reserve(block_bytes);
+}
+
+void ShardWriter::add(std::span<const uint32_t> document) {
+  for (const uint32_t id : document) {
+    require(id < vocabulary_, "token {} of document {} is outside the vocabulary of {}", id,
+            header_.documents, vocabulary_);
+    header_.largest_id = std::max<uint64_t>(header_.largest_id, id);
+  }
+  if (header_.token_bytes == 2) {
+    const std::vector<uint16_t> narrow(document.begin(), document.end());
+    append(narrow.data(), narrow.size() * 2);
+  } else {
+    append(document.data(), document.size_bytes());
+  }
+  header_.tokens += document.size();
+  header_.documents += 1;
+  ends_.push_back(header_.tokens);
+}
+
+void ShardWriter::append(const void* data, uint64_t bytes) {
+  const char* next = static_cast<const char*>(data);
+  while (bytes > 0) {
+    const uint64_t n = std::min(bytes, block_bytes - block_.size());
+    block_.insert(block_.end(), next, next + n);
+    next += n;
+    bytes -= n;
+    if (block_.size() == block_bytes) flush_block();
+  }
+}
+
+void ShardWriter::flush_block() {
+  if (block_.empty()) return;
+  table_.push_back(hash64(block_.data(), block_.size()));
+  file_.write(block_.data(), block_.size());
+  block_.clear();
+}
+
+uint64_t ShardWriter::finish() {
+  const uint64_t used = header_.tokens * header_.token_bytes;
+  header_.ends_offset = header_bytes + round_up(used, 8);
+  const char padding[8] = {};
+  append(padding, round_up(used, 8) - used);
+  append(ends_.data(), ends_.size() * 8);
+  flush_block();
+  header_.table_offset = file_.size();
+  header_.table_checksum = hash64(table_.data(), table_.size() * 8);
+  file_.write(table_.data(), table_.size() * 8);
+  header_.checksum = header_checksum(header_);
+  file_.write_at(0, &header_, sizeof header_);
+  file_.commit();
+  return header_.checksum;
+}
+
+Shard::Shard(const std::string& path) : path_(path), file_(path) {
+  require(file_.size() >= header_bytes, "{} is {} bytes long, shorter than a token shard's header",
+          path, file_.size());
+  std::memcpy(&header_, file_.data(), sizeof header_);
+  require(std::equal(std::begin(magic), std::end(magic), header_.magic),
+          "{} is not a token shard: it does not start with KATMANTK", path);
+  require(header_.version == version, "{} is a shard of version {}, this program reads version {}",
+          path, header_.version, version);
+  require(header_.checksum == header_checksum(header_),
+          "{}: the header (bytes 0 to {}) does not match its checksum; rebuild the corpus or copy "
+          "the file again",
+          path, sizeof header_);
+  const uint64_t blocks = round_up(header_.table_offset - header_bytes, block_bytes) / block_bytes;
+  require(
+      file_.size() == header_.table_offset + blocks * 8,
+      "{} is {} bytes long but its header promises {}; rebuild the corpus or copy the file again",
+      path, file_.size(), header_.table_offset + blocks * 8);
+  require(header_.table_checksum == hash64(file_.data() + header_.table_offset, blocks * 8),
+          "{}: the table of checksums (bytes {} to {}) is damaged; rebuild the corpus or copy the "
+          "file again",
+          path, header_.table_offset, file_.size());
+  require(header_.documents == 0 || ends()[header_.documents - 1] == header_.tokens,
+          "{}: the last document ends at token {} of {}; rebuild the corpus or copy the file again",
+          path, ends()[header_.documents - 1], header_.tokens);
+}
+
+const uint64_t* Shard::ends() const {
+  return reinterpret_cast<const uint64_t*>(file_.data() + header_.ends_offset);
+}
+
+uint32_t Shard::token(uint64_t position) const {
+  int32_t id;
+  copy(position, {&id, 1});
+  return static_cast<uint32_t>(id);
+}
+
+void Shard::copy(uint64_t first, std::span<int32_t> out) const {
+  require(first <= tokens() && out.size() <= tokens() - first,
+          "tokens {} to {} are outside the {} tokens of {}", first, first + out.size(), tokens(),
+          path_);
+  const char* base = file_.data() + header_bytes;
+  if (header_.token_bytes == 2) {
+    const auto* ids = reinterpret_cast<const uint16_t*>(base) + first;
+    std::copy(ids, ids + out.size(), out.begin());
+  } else {
+    std::memcpy(out.data(), base + first * 4, out.size_bytes());
+  }
+}
+
+void Shard::verify() const {
+  for (uint64_t begin = header_bytes, block = 0; begin < header_.table_offset; ++block) {
+    const uint64_t bytes = std::min(block_bytes, header_.table_offset - begin);
+    uint64_t expected;
+    std::memcpy(&expected, file_.data() + header_.table_offset + block * 8, 8);
+    require(hash64(file_.data() + begin, bytes) == expected,
+            "{}: block {} (bytes {} to {}) does not match its checksum; rebuild the corpus or copy "
+            "the file again",
+            path_, block, begin, begin + bytes);
+    begin += bytes;
+  }
+  check_contents();
+}
+
+// The checksums say that the bytes are those that were written; this says that what was written
+// makes sense.
+void Shard::check_contents() const {
+  for (uint64_t d = 0; d < documents(); ++d)
+    require(document_begin(d) <= document_end(d), "{}: document {} ends before it begins", path_,
+            d);
+  std::vector<int32_t> ids(1 << 16);
+  for (uint64_t first = 0; first < tokens(); first += ids.size()) {
+    ids.resize(std::min<uint64_t>(ids.size(), tokens() - first));
+    copy(first, ids);
+    const auto largest = static_cast<uint64_t>(*std::max_element(ids.begin(), ids.end()));
+    require(largest <= largest_id(), "{} holds token {} above {}, the largest id in its header",
+            path_, largest, largest_id());
+  }
+}
+
+}  // namespace katman

@@ -1,0 +1,43 @@
+// Writes a corpus: documents in, shards and a manifest out.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "data_pipeline/corpus/manifest.h"
+#include "data_pipeline/corpus/shard.h"
+
+namespace katman {
+
+// When a shard is full. The defaults keep shards under about 600 MB, and the document table that
+// the writer holds in memory under 64 MB.
+struct ShardLimits {
+  uint64_t tokens = uint64_t{1} << 28;
+  uint64_t documents = uint64_t{1} << 23;
+};
+
+// Appends documents to the shards of their split, opening the next shard when one is full. What is
+// written depends on the documents and their order only.
+class CorpusWriter {
+ public:
+  // `manifest` comes with the tokenizer and the sources; the writer fills in the splits.
+  CorpusWriter(std::string directory, Manifest manifest, ShardLimits limits = {});
+
+  // One document with its end-of-document token, made from `text_bytes` bytes of text.
+  void add(Split split, std::span<const uint32_t> tokens, uint64_t text_bytes);
+
+  // Completes the shards. The manifest is returned, not written: that is the caller's last act.
+  Manifest finish();
+
+ private:
+  void close_shard(Split split);
+
+  std::string directory_;
+  Manifest manifest_;
+  ShardLimits limits_;
+  std::array<std::unique_ptr<ShardWriter>, 2> open_;  // [split]
+};
+
+}  // namespace katman

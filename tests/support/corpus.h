@@ -1,0 +1,16 @@
+// Corpora whose tokens are known without looking.
+#pragma once
+
+#include <cstdint>
+
+#include "tests/support/temp_dir.h"
+
+namespace katman::testing {
+
+// A corpus in `dir` whose training token at position p is p, in documents of `document` tokens and
+// shards of about `shard_tokens`. Its tokenizer.json is a placeholder; there is no validation
+// split.
+void write_counting_corpus(const TempDir& dir, uint32_t tokens, uint32_t document,
+                           uint64_t shard_tokens);
+
+}  // namespace katman::testing
