@@ -12,6 +12,7 @@ int run_command_line(int argc, char** argv) try {
   CLI::App app("Katman turns raw web text into a trained GPT: one program, from pages to model.",
                "katman");
   app.require_subcommand(1);
+  add_data(app);
   CLI11_PARSE(app, argc, argv);
   return 0;
 } catch (const UsageError& error) {

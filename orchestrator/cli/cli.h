@@ -11,4 +11,7 @@ namespace katman {
 // sentence on standard error.
 int run_command_line(int argc, char** argv);
 
+// Each adds one subcommand with its options, an example in its help, and what it does.
+void add_data(CLI::App& app);
+
 }  // namespace katman

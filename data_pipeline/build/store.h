@@ -1,0 +1,48 @@
+// The text between the two passes of a build: cleaned documents in compressed scratch files.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "data_pipeline/corpus/file.h"
+
+namespace katman {
+
+// Some documents, packed one after the other. Packing and unpacking are parallel work; a store
+// holds the packed frames.
+class Frame {
+ public:
+  void add(std::string_view text);
+  uint64_t documents() const { return documents_; }
+  uint64_t bytes() const { return raw_.size(); }
+  void for_each(const std::function<void(std::string_view text)>& visit) const;
+
+  // Compressed, with a header that says how long it is and how many documents it holds.
+  std::string pack() const;
+  // The inverse; throws naming `path` if the bytes are damaged.
+  static Frame unpack(std::string_view packed, const std::string& path);
+
+ private:
+  std::string raw_;  // u32 length, bytes, u32 length, ...
+  uint64_t documents_ = 0;
+};
+
+// Reads packed frames from a scratch file, in order, one in memory at a time. (Mapping the file
+// would be simpler and would count it as resident memory.)
+class StoreReader {
+ public:
+  explicit StoreReader(std::string path);
+  // False at the end. `documents` is how many the frame holds.
+  bool next(std::string& packed, uint64_t& documents);
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  std::unique_ptr<FILE, int (*)(FILE*)> file_;
+};
+
+}  // namespace katman
