@@ -6,21 +6,37 @@
 #include "core/log.h"
 
 namespace katman {
+namespace {
 
-int run_command_line(int argc, char** argv) try {
-  init_log();
-  CLI::App app("Katman turns raw web text into a trained GPT: one program, from pages to model.",
-               "katman");
-  app.require_subcommand(1);
-  add_data(app);
-  CLI11_PARSE(app, argc, argv);
+int parse_and_run(CLI::App& app, int argc, char** argv) try {
+  app.parse(argc, argv);  // runs the chosen command's callback
   return 0;
+} catch (const CLI::ParseError& error) {
+  if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+  spdlog::error("{} (try: katman {}--help)", error.what(),
+                argc > 1 && argv[1][0] != '-' ? std::string(argv[1]) + " " : "");
+  return 2;
 } catch (const UsageError& error) {
   spdlog::error("{}", error.what());
   return 2;
 } catch (const std::exception& error) {
   spdlog::error("{}", error.what());
   return 1;
+}
+
+}  // namespace
+
+int run_command_line(int argc, char** argv) {
+  init_log();
+  CLI::App app("Katman turns raw web text into a trained GPT: one program, from pages to model.",
+               "katman");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "katman 0.1.0");
+  std::string level = "info";
+  app.add_option("--log", level, "trace, debug, info, warn, error or off")
+      ->each([](const std::string& chosen) { init_log(chosen); });
+  add_data(app);
+  return parse_and_run(app, argc, argv);
 }
 
 }  // namespace katman

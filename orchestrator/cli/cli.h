@@ -1,6 +1,9 @@
 // The command line: one file per command, each of which adds itself to the program.
 #pragma once
 
+#include <string>
+#include <vector>
+
 namespace CLI {
 class App;
 }
@@ -13,5 +16,7 @@ int run_command_line(int argc, char** argv);
 
 // Each adds one subcommand with its options, an example in its help, and what it does.
 void add_data(CLI::App& app);
+void add_train(CLI::App& app);
+void add_bench(CLI::App& app);
 
 }  // namespace katman

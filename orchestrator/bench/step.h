@@ -1,0 +1,35 @@
+// How fast a whole training step is, beside what the same device gives to a large matrix product.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace katman {
+
+struct StepBench {
+  std::string preset = "gpt2-124m";
+  int64_t sequence = 0;       // 0: the preset's
+  int64_t micro_batch = 4;    // sequences per forward pass
+  int64_t micro_batches = 1;  // per optimizer step
+  int64_t steps = 5;          // timed, after one to warm up
+  std::string device = "cpu", precision = "bf16";
+  int threads = 0;  // 0: all cores
+};
+
+struct StepFigures {
+  std::string device;
+  int64_t tokens_per_step = 0;
+  double best_s = 0, median_s = 0;  // seconds per step
+  double tokens_per_s = 0;          // from the median
+  double flops_per_token = 0;       // GptConfig::flops_per_token()
+  double peak_flops = 0;            // a 4096-cubed product in the same run
+  double mfu = 0;                   // tokens_per_s * flops_per_token / peak_flops
+  double first_loss = 0, last_loss = 0;
+  int64_t memory_bytes = 0;      // most that the pool had in use
+  int64_t late_allocations = 0;  // requests to the system after the first step: must be 0
+};
+
+// Trains on uniformly random tokens: the arithmetic is the same, and the loss starts at ln(V).
+StepFigures run_step_bench(const StepBench& bench);
+
+}  // namespace katman

@@ -1,0 +1,46 @@
+// What a person sees and a file keeps of a run, on the one rank that speaks for it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "orchestrator/control/metrics.h"
+#include "parallel/trainer.h"
+#include "proto/run.pb.h"
+
+namespace katman {
+
+// Writes metrics.jsonl and TensorBoard events, and shows progress on standard error: one rewritten
+// line on a terminal, a plain line every few seconds elsewhere.
+class Reporter {
+ public:
+  // flops_per_token over peak_flops (of all ranks together) gives the utilisation.
+  Reporter(const RunSpec& spec, double flops_per_token, double peak_flops);
+
+  void step(const StepReport& report);
+  // Mean loss in nats per token; bits per byte when the corpus knows its bytes per token (else 0).
+  void validation(int64_t step, double nats, double bytes_per_token);
+  // A plain line that does not disturb the rewritten one.
+  void say(const std::string& line);
+
+ private:
+  std::string progress(const StepReport& report) const;
+
+  using Clock = std::chrono::steady_clock;
+  JsonLines lines_;
+  TensorBoard board_;
+  double flops_per_token_, peak_flops_;
+  int64_t steps_;
+  bool terminal_;
+  Clock::time_point last_shown_{};
+  double smooth_seconds_ = 0;  // per step, exponentially averaged, without the first
+  int64_t seen_ = 0, skipped_ = 0;
+};
+
+// "1 h 02 min", "3 min 20 s", "12 s"
+std::string duration(double seconds);
+
+}  // namespace katman

@@ -1,0 +1,201 @@
+#include "orchestrator/control/spec.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+
+#include "core/error.h"
+
+namespace katman {
+namespace {
+
+template <class Field>
+void default_to(Field& field, Field value) {
+  if (field == Field{}) field = value;
+}
+
+bool is_one_of(const std::string& value, std::initializer_list<const char*> choices) {
+  return std::ranges::any_of(choices, [&](const char* choice) { return value == choice; });
+}
+
+void check_name(const std::string& name) {
+  const bool safe = !name.empty() && name.front() != '.' && name.size() <= 128 &&
+                    std::ranges::all_of(name, [](unsigned char c) {
+                      return std::isalnum(c) || c == '-' || c == '_' || c == '.';
+                    });
+  require_usage(safe, "name '{}': use letters, digits, '-', '_' and '.', for it names a directory",
+                name);
+}
+
+void complete_identity(RunSpec& spec, const std::string& fallback_name) {
+  if (spec.name().empty()) spec.set_name(fallback_name);
+  check_name(spec.name());
+  if (spec.directory().empty()) spec.set_directory("runs/" + spec.name());
+  require_usage(spec.steps() >= 1,
+                "steps is missing: say how many optimizer steps the run has, "
+                "for example steps: 1000");
+}
+
+void complete_data(RunSpec& spec) {
+  auto& data = *spec.mutable_data();
+  require_usage(!data.corpus().empty(),
+                "data.corpus is missing: name the directory that `katman data build` wrote");
+  const auto sequence = static_cast<uint32_t>(model_config(spec, 2).sequence);
+  const uint32_t replicas = spec.mesh().dp();
+  if (data.batch_tokens() == 0) data.set_batch_tokens(16 * sequence * replicas);
+  const uint32_t sequences = (data.batch_tokens() + sequence - 1) / sequence;
+  require_usage(
+      sequences >= replicas,
+      "data.batch_tokens is {} = {} sequences of {} tokens, fewer than mesh.dp = {} replicas: "
+      "use at least {}",
+      data.batch_tokens(), sequences, sequence, replicas, replicas * sequence);
+  const uint32_t share = (sequences + replicas - 1) / replicas;
+  if (data.micro_batch() == 0) data.set_micro_batch(std::clamp(4096 / sequence, 1u, share));
+  require_usage(data.micro_batch() <= share,
+                "data.micro_batch is {} sequences, more than the {} that one replica has per step",
+                data.micro_batch(), share);
+}
+
+void complete_optimizer(RunSpec& spec) {
+  auto& adam = *spec.mutable_optimizer();
+  if (adam.beta1() == 0) adam.set_beta1(0.9f);
+  if (adam.beta2() == 0) adam.set_beta2(0.95f);
+  if (adam.epsilon() == 0) adam.set_epsilon(1e-8f);
+  if (!adam.has_weight_decay()) adam.set_weight_decay(0.1f);
+  if (!adam.has_clip_norm()) adam.set_clip_norm(1.0f);
+  const auto check = [](const char* field, float value, bool ok, const char* range) {
+    require_usage(ok && std::isfinite(value), "optimizer.{} is {}; it must be {}", field, value,
+                  range);
+  };
+  check("beta1", adam.beta1(), adam.beta1() > 0 && adam.beta1() < 1, "between 0 and 1");
+  check("beta2", adam.beta2(), adam.beta2() > 0 && adam.beta2() < 1, "between 0 and 1");
+  check("epsilon", adam.epsilon(), adam.epsilon() > 0, "positive");
+  check("weight_decay", adam.weight_decay(), adam.weight_decay() >= 0, "0 or more");
+  check("clip_norm", adam.clip_norm(), adam.clip_norm() >= 0, "0 (no clipping) or more");
+}
+
+void complete_learning_rate(RunSpec& spec) {
+  auto& rate = *spec.mutable_learning_rate();
+  if (rate.peak() == 0) rate.set_peak(6e-4f);
+  if (!rate.has_final_fraction()) rate.set_final_fraction(0.1f);
+  if (!rate.has_warmup_steps()) rate.set_warmup_steps(spec.steps() / 50);
+  if (!rate.has_decay_steps()) rate.set_decay_steps(spec.steps() / 5);
+  require_usage(rate.peak() > 0 && std::isfinite(rate.peak()),
+                "learning_rate.peak is {}; it must be positive", rate.peak());
+  require_usage(rate.final_fraction() >= 0 && rate.final_fraction() <= 1,
+                "learning_rate.final_fraction is {}; it is a fraction of the peak, from 0 to 1",
+                rate.final_fraction());
+  require_usage(rate.warmup_steps() <= spec.steps(),
+                "learning_rate.warmup_steps is {}, but the run has only {} steps",
+                rate.warmup_steps(), spec.steps());
+}
+
+void complete_mesh(RunSpec& spec) {
+  auto& mesh = *spec.mutable_mesh();
+  if (mesh.tp() == 0) mesh.set_tp(1);
+  if (mesh.dp() == 0) mesh.set_dp(1);
+  if (mesh.pp() == 0) mesh.set_pp(1);
+  if (mesh.schedule().empty()) mesh.set_schedule("1f1b");
+  if (mesh.chunks() == 0) mesh.set_chunks(mesh.schedule() == "interleaved" ? 2 : 1);
+  if (mesh.recompute().empty()) mesh.set_recompute("none");
+  require_usage(is_one_of(mesh.schedule(), {"gpipe", "1f1b", "interleaved", "zero_bubble"}) ||
+                    mesh.schedule().starts_with("file:"),
+                "mesh.schedule is '{}'; use gpipe, 1f1b, interleaved, zero_bubble or file:PATH",
+                mesh.schedule());
+  require_usage(is_one_of(mesh.recompute(), {"none", "selective", "full"}),
+                "mesh.recompute is '{}'; use none, selective or full", mesh.recompute());
+  require_usage(mesh.tp() <= 1024 && mesh.dp() <= 65536 && mesh.pp() <= 1024,
+                "mesh tp={} dp={} pp={} is beyond any machine this was made for", mesh.tp(),
+                mesh.dp(), mesh.pp());
+  model_config(spec, 2).check(static_cast<int>(mesh.tp()),
+                              static_cast<int>(mesh.pp() * mesh.chunks()));
+}
+
+void complete_rest(RunSpec& spec) {
+  auto& validation = *spec.mutable_validation();
+  if (validation.every_steps() == 0) validation.set_every_steps(100);
+  if (validation.sequences() == 0) validation.set_sequences(64);
+  auto& checkpoint = *spec.mutable_checkpoint();
+  if (checkpoint.every_steps() == 0) checkpoint.set_every_steps(500);
+  if (!checkpoint.has_keep_last()) checkpoint.set_keep_last(2);
+  require_usage(
+      checkpoint.keep_last() >= 1,
+      "checkpoint.keep_last is 0, which would delete the newest one too; keep at least 1");
+  auto& device = *spec.mutable_device();
+  if (device.kind().empty()) device.set_kind("cpu");
+  if (device.precision().empty()) device.set_precision("bf16");
+  require_usage(is_one_of(device.kind(), {"cpu", "reference"}) || device.kind().starts_with("cuda"),
+                "device.kind is '{}'; use cpu, reference or cuda:N", device.kind());
+  require_usage(is_one_of(device.precision(), {"fp32", "bf16"}),
+                "device.precision is '{}'; use fp32 or bf16", device.precision());
+}
+
+}  // namespace
+
+void complete(RunSpec& spec, const std::string& fallback_name) {
+  complete_identity(spec, fallback_name);
+  if (spec.model().preset().empty()) spec.mutable_model()->set_preset("gpt2-124m");
+  complete_mesh(spec);
+  complete_data(spec);
+  complete_optimizer(spec);
+  complete_learning_rate(spec);
+  complete_rest(spec);
+}
+
+GptConfig model_config(const RunSpec& spec, int64_t tokenizer_vocabulary) {
+  const auto& model = spec.model();
+  GptConfig config = gpt_preset(model.preset());
+  const auto set = [&](bool given, auto value, int64_t& field, const char* name) {
+    if (!given) return;
+    require_usage(value > 0, "model.{} is 0; leave it out for the preset's {}", name, field);
+    field = value;
+  };
+  set(model.has_layers(), model.layers(), config.layers, "layers");
+  set(model.has_hidden(), model.hidden(), config.hidden, "hidden");
+  set(model.has_heads(), model.heads(), config.heads, "heads");
+  set(model.has_sequence(), model.sequence(), config.sequence, "sequence");
+  config.vocabulary = tokenizer_vocabulary;
+  set(model.has_vocabulary(), model.vocabulary(), config.vocabulary, "vocabulary");
+  require_usage(
+      config.vocabulary >= tokenizer_vocabulary,
+      "model.vocabulary is {}, but the corpus's tokenizer makes ids up to {}: leave it out, "
+      "or give at least {}",
+      config.vocabulary, tokenizer_vocabulary - 1, tokenizer_vocabulary);
+  set(model.has_feed_forward(), model.feed_forward(), config.feed_forward, "feed_forward");
+  if (model.has_tied_embedding()) config.tied_embedding = model.tied_embedding();
+  if (model.has_dropout()) config.dropout = model.dropout();
+  require_usage(config.dropout >= 0 && config.dropout < 1,
+                "model.dropout is {}; it is a probability, 0 or more and below 1", config.dropout);
+  return config;
+}
+
+TrainConfig train_config(const RunSpec& spec, int64_t tokenizer_vocabulary) {
+  TrainConfig config;
+  config.model = model_config(spec, tokenizer_vocabulary);
+  config.mesh = {static_cast<int>(spec.mesh().tp()), static_cast<int>(spec.mesh().dp()),
+                 static_cast<int>(spec.mesh().pp())};
+  const auto& adam = spec.optimizer();
+  config.adam = {adam.beta1(), adam.beta2(), adam.epsilon(), adam.weight_decay(), adam.clip_norm()};
+  const auto& rate = spec.learning_rate();
+  config.rate.kind = static_cast<LearningRate::Kind>(rate.kind());
+  config.rate.peak = rate.peak();
+  config.rate.final_fraction = rate.final_fraction();
+  config.rate.warmup_steps = static_cast<int64_t>(rate.warmup_steps());
+  config.rate.decay_steps = static_cast<int64_t>(rate.decay_steps());
+  config.rate.total_steps = static_cast<int64_t>(spec.steps());
+  config.steps = static_cast<int64_t>(spec.steps());
+  config.batch_sequences =
+      (spec.data().batch_tokens() + config.model.sequence - 1) / config.model.sequence;
+  config.micro_batch = spec.data().micro_batch();
+  config.precision = spec.device().precision() == "fp32" ? DType::f32 : DType::bf16;
+  config.seed = spec.seed();
+  config.schedule = spec.mesh().schedule();
+  config.chunks = static_cast<int>(spec.mesh().chunks());
+  config.recompute = spec.mesh().recompute() == "full"        ? Recompute::full
+                     : spec.mesh().recompute() == "selective" ? Recompute::selective
+                                                              : Recompute::none;
+  config.sequence_parallel = spec.mesh().sequence_parallel();
+  return config;
+}
+
+}  // namespace katman

@@ -1,0 +1,18 @@
+// SIGTERM and SIGINT as a wish instead of an end.
+#pragma once
+
+namespace katman {
+
+// While this lives, the first SIGTERM or SIGINT sets requested(); a second one ends the process as
+// usual, so that a hanging run can still be interrupted. One at a time.
+class StopSignals {
+ public:
+  StopSignals();
+  ~StopSignals();
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+
+  bool requested() const;
+};
+
+}  // namespace katman

@@ -1,0 +1,18 @@
+// One rank of a run, from its newest checkpoint (or step 0) to its end.
+#pragma once
+
+#include "core/comm.h"
+#include "proto/run.pb.h"
+
+namespace katman {
+
+enum class Outcome {
+  completed,  // every step of the spec has been done
+  stopped,    // asked to stop (SIGTERM, SIGINT): saved, and starting again continues bit for bit
+};
+
+// Trains this rank's part of a completed spec. Collective over `world`, whose size is the mesh's.
+// Rank 0 reports. Everything of the run is written below spec.directory().
+Outcome run_worker(const RunSpec& spec, Comm& world);
+
+}  // namespace katman
