@@ -48,6 +48,7 @@ struct CheckpointStore::Parts {
   bool room_for(int64_t my_bytes);
   Outcome write(const SaveJob& job);
   void write_all(const SaveJob& job);
+  Outcome after_failure(const SaveJob& job);
   Outcome load(const CommitLog::Entry& entry, std::span<const Piece> wanted,
                std::optional<CheckpointInfo>& info, std::string& message);
 
@@ -206,12 +207,22 @@ Outcome CheckpointStore::Parts::write(const SaveJob& job) {
   } catch (const std::exception& error) {
     message = error.what();
   }
-  if (first()) {
-    spdlog::error("the checkpoint of step {} was not saved, those that exist stay: {}",
-                  job.info.step, message);
-    std::error_code ignored;  // the next start sweeps what cannot be removed now
-    fs::remove_all(job.directory, ignored);
+  return first() ? after_failure(job) : Outcome::failed;
+}
+
+// The slot may have been created before something failed: then the checkpoint counts, and those it
+// retired do not.
+Outcome CheckpointStore::Parts::after_failure(const SaveJob& job) {
+  log.refresh();
+  const std::string name = job.directory.filename().string();
+  if (std::ranges::find(log.live(), name, &CommitLog::Entry::directory) != log.live().end()) {
+    spdlog::warn("{} was saved, but afterwards: {}", job.directory.string(), message);
+    return Outcome::good;
   }
+  spdlog::error("the checkpoint of step {} was not saved, those that exist stay: {}", job.info.step,
+                message);
+  std::error_code ignored;  // the next start sweeps what cannot be removed now
+  fs::remove_all(job.directory, ignored);
   return Outcome::failed;
 }
 

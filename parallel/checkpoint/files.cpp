@@ -94,6 +94,18 @@ FileWriter::~FileWriter() {
 }
 
 void FileWriter::write(std::span<const std::byte> bytes) {
+  constexpr size_t capacity = 1 << 20;
+  if (gathered_.size() + bytes.size() > capacity) flush();
+  if (bytes.size() > capacity) return write_through(bytes);
+  gathered_.insert(gathered_.end(), bytes.begin(), bytes.end());
+}
+
+void FileWriter::flush() {
+  write_through(gathered_);
+  gathered_.clear();
+}
+
+void FileWriter::write_through(std::span<const std::byte> bytes) {
   constexpr size_t most = 16 << 20;  // per call: a kill or a full disk is noticed in between
   while (!bytes.empty()) {
     files_.tell(FileOp::Kind::write, temporary_);
@@ -105,6 +117,7 @@ void FileWriter::write(std::span<const std::byte> bytes) {
 }
 
 void FileWriter::finish_writing() {
+  flush();
   files_.tell(FileOp::Kind::sync, temporary_);
   if (fsync(file_) != 0) fail_at("fsync", temporary_);
   const int result = close(file_);

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace katman {
 
@@ -56,16 +57,19 @@ class FileWriter {
   FileWriter(const FileWriter&) = delete;
   FileWriter& operator=(const FileWriter&) = delete;
 
-  void write(std::span<const std::byte> bytes);
-  void commit();  // durable on return
+  void write(std::span<const std::byte> bytes);  // small ones are gathered
+  void commit();                                 // durable on return
 
  private:
   friend class Files;
+  void write_through(std::span<const std::byte> bytes);
+  void flush();
   void finish_writing();  // fsync, close
 
   const Files& files_;
   std::filesystem::path path_, temporary_;
   int file_ = -1;
+  std::vector<std::byte> gathered_;
 };
 
 // A file open for reading at any offset, by several threads at a time.

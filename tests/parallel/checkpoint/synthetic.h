@@ -18,7 +18,8 @@ float synthetic_value(const std::string& name, Piece::What what, int64_t index, 
 // What rank `rank` of `mesh` holds, cut as a trainer cuts: tensors over pipeline stages, rows or
 // columns over tensor ranks, and a flat slice of those per replica.
 struct SyntheticState {
-  SyntheticState(const Mesh& mesh, int rank, Backend& backend);
+  // 1031 rows make the first tensor larger than a block of checksums.
+  SyntheticState(const Mesh& mesh, int rank, Backend& backend, int64_t rows = 1031);
 
   void fill(int64_t step);
   void clear();

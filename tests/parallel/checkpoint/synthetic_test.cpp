@@ -13,13 +13,11 @@ struct SyntheticTensor {
   int axis;  // that tensor ranks cut; -1: every one holds it whole
 };
 
-// Odd extents, one tensor larger than a block of checksums, one in three dimensions.
-const std::vector<SyntheticTensor>& synthetic_tensors() {
-  static const std::vector<SyntheticTensor> tensors = {
-      {"wte.weight", {1031, 300}, 0},  {"h.0.attn.weight", {12, 7}, 0},
-      {"h.0.proj.weight", {5, 16}, 1}, {"h.0.bias", {13}, -1},
-      {"h.1.cube", {3, 4, 5}, 1},      {"ln_f.weight", {1}, -1}};
-  return tensors;
+// Odd extents, one tensor in three dimensions.
+std::vector<SyntheticTensor> synthetic_tensors(int64_t rows) {
+  return {{"wte.weight", {rows, 300}, 0},  {"h.0.attn.weight", {12, 7}, 0},
+          {"h.0.proj.weight", {5, 16}, 1}, {"h.0.bias", {13}, -1},
+          {"h.1.cube", {3, 4, 5}, 1},      {"ln_f.weight", {1}, -1}};
 }
 
 // Part `index` of `parts` of an extent, as even as it goes.
@@ -39,10 +37,12 @@ float synthetic_value(const std::string& name, Piece::What what, int64_t index, 
   return random_uniform(key, static_cast<uint64_t>(index));
 }
 
-SyntheticState::SyntheticState(const Mesh& mesh, int rank, Backend& backend) : backend_(backend) {
+SyntheticState::SyntheticState(const Mesh& mesh, int rank, Backend& backend, int64_t rows)
+    : backend_(backend) {
   const Place place = mesh.place(rank);
-  for (size_t i = 0; i < synthetic_tensors().size(); ++i) {
-    const SyntheticTensor& tensor = synthetic_tensors()[i];
+  const auto tensors = synthetic_tensors(rows);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const SyntheticTensor& tensor = tensors[i];
     if (static_cast<int>(i) % mesh.pp != place.pp) continue;
     const Shape global{std::span<const int64_t>(tensor.shape)};
     const Box mine = share_of(Box::whole(global), tensor.axis, place.tp, mesh.tp);
@@ -111,7 +111,7 @@ TEST(Synthetic, the_owned_pieces_of_all_ranks_are_every_element_once) {
     for (int rank = 0; rank < mesh.size(); ++rank)
       for (const Piece& piece : SyntheticState(mesh, rank, *backend).pieces)
         owned += piece.owned ? piece.box.elements() : 0;
-    for (const SyntheticTensor& tensor : synthetic_tensors())
+    for (const SyntheticTensor& tensor : synthetic_tensors(1031))
       all += 3 * Shape{std::span<const int64_t>(tensor.shape)}.elements();
     EXPECT_EQ(owned, all);
   }
