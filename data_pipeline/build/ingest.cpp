@@ -21,8 +21,8 @@ constexpr size_t batch_bytes = 1 << 20, batch_pages = 1 << 12;
 // Small files share a lane, up to this many bytes on disk: a lane has a scratch file.
 constexpr uint64_t lane_bytes = 64 << 20;
 
-constexpr const char* damaged = "the rest of a damaged file";
-constexpr const char* exact_duplicate = "exact duplicate";
+constexpr const char* damaged = "damaged_file_rest";
+constexpr const char* exact_duplicate = "exact_duplicate";
 
 struct Batch {
   std::vector<Page> pages;
@@ -107,14 +107,15 @@ class IngestLane {
       const ReadCounters& counters = reader_->counters();
       file.page_bytes = counters.bytes_out;
       file.records = counters.records;
-      file.dropped = counters.skipped;
+      file.pages = counters.pages;
+      file.skipped = counters.skipped;
       file.repaired = counters.repaired;
       file.issues = counters.issues;
     }
     if (error) {
       spdlog::warn("{}", error->what());
       file.records += 1;
-      file.dropped[damaged] += 1;
+      file.skipped[damaged] += 1;
       file.issues.push_back({path, error->what()});
     }
     batch.read += file;

@@ -20,6 +20,12 @@ std::string row(const std::string& what, uint64_t count, uint64_t of) {
   return fmt::format("  {:<34}{:>14}{:>8.1f} %\n", what, count, 100 * ratio(count, of));
 }
 
+uint64_t sum(const std::map<std::string, uint64_t>& counts) {
+  uint64_t sum = 0;
+  for (const auto& [reason, count] : counts) sum += count;
+  return sum;
+}
+
 // The most frequent reason first.
 std::vector<std::pair<std::string, uint64_t>> by_count(const std::map<std::string, uint64_t>& of) {
   std::vector<std::pair<std::string, uint64_t>> sorted(of.begin(), of.end());
@@ -36,7 +42,9 @@ Ledger& Ledger::operator+=(const Ledger& other) {
   page_bytes += other.page_bytes;
   records += other.records;
   clean_bytes += other.clean_bytes;
+  pages += other.pages;
   kept += other.kept;
+  for (const auto& [reason, count] : other.skipped) skipped[reason] += count;
   for (const auto& [reason, count] : other.dropped) dropped[reason] += count;
   for (const auto& [reason, count] : other.repaired) repaired[reason] += count;
   for (const auto& issue : other.issues)
@@ -44,28 +52,26 @@ Ledger& Ledger::operator+=(const Ledger& other) {
   return *this;
 }
 
-uint64_t Ledger::dropped_in_all() const {
-  uint64_t sum = 0;
-  for (const auto& [reason, count] : dropped) sum += count;
-  return sum;
-}
-
 void Ledger::check() const {
-  require(records == kept + dropped_in_all(),
-          "the books do not balance: {} records came in, {} were kept and {} dropped", records,
-          kept, dropped_in_all());
+  require(records == pages + sum(skipped) && pages == kept + sum(dropped),
+          "the books do not balance: of {} records {} were skipped and {} were pages, of which {} "
+          "were kept and {} dropped",
+          records, sum(skipped), pages, kept, sum(dropped));
 }
 
 std::string report_table(const Ledger& ledger, const Manifest& manifest) {
   std::string table = fmt::format("input   {} files, {:.1f} MB on disk, {:.1f} MB of pages\n",
                                   ledger.files, static_cast<double>(ledger.file_bytes) / 1e6,
                                   static_cast<double>(ledger.page_bytes) / 1e6);
-  table += row("records", ledger.records, ledger.records);
-  table += row("kept", ledger.kept, ledger.records);
+  table += fmt::format("  {:<34}{:>14}\n", "records", ledger.records);
+  for (const auto& [reason, count] : by_count(ledger.skipped))
+    table += fmt::format("  {:<34}{:>14}\n", "  no page: " + reason, count);
+  table += row("pages", ledger.pages, ledger.pages);
+  table += row("  kept", ledger.kept, ledger.pages);
   for (const auto& [reason, count] : by_count(ledger.dropped))
-    if (count > 0) table += row("dropped: " + reason, count, ledger.records);
+    table += row("  dropped: " + reason, count, ledger.pages);
   for (const auto& [reason, count] : by_count(ledger.repaired))
-    if (count > 0) table += row("repaired: " + reason, count, ledger.records);
+    table += row("  repaired: " + reason, count, ledger.pages);
   table += fmt::format("corpus  vocabulary {}, tokenizer {}\n", manifest.vocabulary,
                        manifest.tokenizer_fingerprint);
   for (const Split split : all_splits) {

@@ -1,4 +1,4 @@
-// What became of the input: every record is kept or dropped for a named reason.
+// What became of the input: every record is kept, or skipped or dropped for a named reason.
 #pragma once
 
 #include <cstdint>
@@ -16,16 +16,18 @@ struct Ledger {
   uint64_t files = 0;
   uint64_t file_bytes = 0;                   // on disk, compressed
   uint64_t page_bytes = 0;                   // of pages, as they were found
-  uint64_t records = 0;                      // everything that might have been a document
+  uint64_t records = 0;                      // in the files
+  uint64_t pages = 0;                        // of them, given to the rules
   uint64_t clean_bytes = 0;                  // of text that passed the rules, duplicates included
   uint64_t kept = 0;                         // documents in the corpus
-  std::map<std::string, uint64_t> dropped;   // by reason
-  std::map<std::string, uint64_t> repaired;  // kept or dropped, but not as they were found
+  std::map<std::string, uint64_t> skipped;   // records that are no page, by reason
+  std::map<std::string, uint64_t> dropped;   // pages, by rule
+  std::map<std::string, uint64_t> repaired;  // pages that were not read as they were found
   std::vector<ReadIssue> issues;             // the first hundred
 
   Ledger& operator+=(const Ledger& other);
-  uint64_t dropped_in_all() const;
-  // Throws unless records == kept + dropped: nothing is lost without a reason.
+  // Throws unless records == pages + skipped and pages == kept + dropped: nothing is lost without a
+  // reason.
   void check() const;
 };
 
