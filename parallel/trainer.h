@@ -2,9 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -14,6 +12,7 @@
 #include "core/model/gpt.h"
 #include "parallel/groups.h"
 #include "parallel/mesh.h"
+#include "parallel/pipeline/stage.h"
 #include "parallel/pipeline/timeline.h"
 #include "parallel/vote.h"
 #include "parallel/zero.h"
@@ -39,10 +38,6 @@ struct TrainConfig {
   // Throws UsageError naming the field that cannot be, and the nearest value that can.
   void check() const;
 };
-
-// Fills `tokens` (sequence + 1 of them) with training sample `sample`, a pure function; target t is
-// token t + 1, and one below 0 is not counted. Injected, so that this folder knows no files.
-using Samples = std::function<void(uint64_t sample, std::span<int32_t> tokens)>;
 
 // What every rank knows after a step; all fields but `seconds` are the same on all ranks.
 struct StepReport {

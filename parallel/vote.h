@@ -27,7 +27,7 @@ struct Verdict {
   double grad_norm() const;  // of the mean over tokens
 };
 
-// One all-reduce of eight floats over the world, and the only time in a step that the host waits
+// One all-reduce of seven floats over the world, and the only time in a step that the host waits
 // for the device. loss_sum() and squared_norm() are f32 [1] on the device, to be added to between
 // clear() and collect().
 class Vote {
@@ -43,7 +43,7 @@ class Vote {
  private:
   Backend& backend_;
   Comm& world_;
-  Tensor ballot_;  // f32 [8]
+  Tensor ballot_;  // f32 [7]
 };
 
 }  // namespace katman

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <vector>
 
 #include "core/adam.h"
@@ -15,23 +14,30 @@ namespace katman {
 
 // The optimizer of one rank. fp32 master weights and both moments exist only for my slice
 // [dp.rank, dp.rank + 1) * elements / dp of each bucket; in fp32 the master is that slice of the
-// values itself. A step is: reduce() for every bucket as its last gradient is done, finish_reduce()
+// values itself. A step is: ready() for every bucket as its last gradient is done, finish_reduce()
 // (gradients are now sums over the whole batch), square_norm(), then update() or nothing.
 class Zero {
  public:
-  // Reads first values from initial_values(param, seed). All referenced objects outlive this.
+  // What Params::allocate must pad buckets to: equal slices that start on a cache line.
+  static int64_t pad_to(const Groups& groups) { return 32 * groups.mesh.dp; }
+
+  // Masters start at initial_values(param, seed), as the values do. All referenced objects outlive
+  // this.
   Zero(Params& params, Backend& backend, const Groups& groups, const AdamConfig& adam, Key seed,
        bool sequence_parallel);
 
-  // Starts summing this bucket over the replicas, while the rest of the backward pass goes on. Same
-  // order of calls on all replicas. Buckets that hold a tied parameter wait for finish_reduce().
-  void reduce(size_t bucket);
+  // This rank adds nothing more to the gradients of this bucket in this step. Sums over the
+  // replicas start from the last bucket (whose gradients a backward pass finishes first) as far as
+  // buckets are ready, in this order on every replica whatever its micro-batches are, and travel
+  // while the backward pass goes on. Buckets with a tied parameter wait for finish_reduce().
+  void ready(size_t bucket);
   // Starts what has not been started and waits for everything.
   void finish_reduce();
   // out f32 [1] += sum of squares of my slices; over the world, every parameter counts once.
   void square_norm(const Tensor& out);
-  // AdamW on my slices, then the new values for everyone. step counts from 0; tokens and clipping
-  // are in grad_scale.
+  // AdamW on my slices, then the new values for everyone. `step` counts from 0 and skipped steps
+  // count, so that it is all a resumed run needs; the division by tokens and clipping are in
+  // grad_scale.
   void update(int64_t step, float rate, float grad_scale);
 
   // My slices as boxes, in bucket order.
@@ -45,23 +51,30 @@ class Zero {
   // What I hold of one bucket.
   struct Slice {
     Bucket* bucket;
-    int64_t begin, count;           // elements of the bucket
-    Tensor value, grad, master;     // [count]
-    Tensor m, v;                    // [count]
-    std::vector<Tensor> countable;  // ranges of grad that this rank counts in norms
-    bool tied = false;              // holds a tied parameter
-    bool started = false;
-    Work work;
+    int64_t begin, count;                  // elements of the bucket
+    Tensor value, grad;                    // [count], windows on the bucket
+    Tensor master, m, v;                   // f32 [count]
+    std::vector<Tensor> countable;         // ranges of grad that this rank counts in norms
+    std::vector<Param*> replicated, tied;  // whose gradients are summed over tp, over the ends
+    bool ready = false, started = false;
+    Work work = {};
   };
-  void start(Slice& slice);
-  void sum_replicated(Slice& slice);
+  // The elements of one parameter that lie in a slice.
+  struct Part {
+    Param* param;
+    int64_t begin, end;   // of the parameter's box
+    int64_t slice_begin;  // where they are in the slice
+  };
+
+  Slice make_slice(Bucket& bucket);
+  void init_masters(Slice& slice, Key seed);
+  std::vector<Part> parts(const Slice& slice) const;
   bool counted_here(const Param& param) const;
-  void for_each_part(
-      const Slice& slice,
-      const std::function<void(const Param&, int64_t begin, int64_t end)>& use) const;
+  void start(Slice& slice);
+  void sum_replicated(const Slice& slice);
+  void sum_tied(const Slice& slice);
   void gather_values();
 
-  Params& params_;
   Backend& backend_;
   const Groups& groups_;
   AdamConfig adam_;

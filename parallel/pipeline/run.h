@@ -1,0 +1,38 @@
+// The loop that obeys a program.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <vector>
+
+#include "core/comm.h"
+#include "core/tensor.h"
+#include "parallel/pipeline/schedule.h"
+#include "parallel/pipeline/timeline.h"
+
+namespace katman {
+
+// What the loop asks of the layers of one stage, for each micro-batch by its index in the step.
+class StageWork {
+ public:
+  virtual ~StageWork() = default;
+  // x: the previous stage's activation, nothing for the first stage. Returns this stage's, nothing
+  // from the last.
+  virtual Tensor forward(int micro, const Tensor& x) = 0;
+  // dy: the gradient of what forward returned, nothing for the last stage. Returns that of x. With
+  // postpone_weights, weight gradients wait for backward_weight().
+  virtual Tensor backward(int micro, const Tensor& dy, bool postpone_weights) = 0;
+  virtual void backward_weight(int micro) = 0;
+  // Memory shaped like an activation between stages, or its gradient, to receive into.
+  virtual Tensor empty_activation(int micro) = 0;
+  // All weight gradients of this stage are there.
+  virtual void reduce() = 0;
+};
+
+// Runs this rank's program. stages: [chunk], stage s being chunk s / pp.size(). Receives are posted
+// one computation ahead and waited for where their tensor is used; sends are waited for once
+// `max_sends` newer ones are under way. Returns a span for every action, timed since `begin`.
+std::vector<Span> run(const Program& program, const std::vector<StageWork*>& stages, Comm& pp,
+                      std::chrono::steady_clock::time_point begin);
+
+}  // namespace katman

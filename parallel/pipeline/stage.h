@@ -1,0 +1,64 @@
+// One stage of the model under a schedule: its layers, and a tape for every micro-batch under way.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/model/gpt.h"
+#include "parallel/batch.h"
+#include "parallel/pipeline/run.h"
+
+namespace katman {
+
+// Fills `tokens` (sequence + 1 of them) with sample `sample`, a pure function; target t is token
+// t + 1, and one below 0 is not counted. Injected, so that this folder knows no files.
+using Samples = std::function<void(uint64_t sample, std::span<int32_t> tokens)>;
+
+// What one pass over a batch is about, the same for all stages of a rank.
+struct Pass {
+  const Samples& samples;
+  std::vector<MicroBatch> micros;  // [micro]
+  bool training = true;            // gradients and dropout, or the loss alone
+  Tensor loss_sum;                 // f32 [1], added to by the last stage
+};
+
+// GptStage as the loop sees it. The ends of the model read their tokens themselves.
+class ModelStage : public StageWork {
+ public:
+  // reduce: what to do when the gradients are complete.
+  ModelStage(const GptConfig& config, StageRange range, const ModelContext& context, Params& params,
+             Recompute recompute, std::function<void()> reduce);
+
+  // Before each pass; `pass` outlives it. Every tape must have been used up.
+  void begin(const Pass& pass);
+  // Targets that this stage has counted since begin().
+  int64_t counted_tokens() const { return counted_tokens_; }
+
+  Tensor forward(int micro, const Tensor& x) override;
+  Tensor backward(int micro, const Tensor& dy, bool postpone_weights) override;
+  void backward_weight(int micro) override;
+  Tensor empty_activation(int micro) override;
+  void reduce() override { reduce_(); }
+
+ private:
+  struct Tokens {
+    Tensor ids, targets;  // i32 [sequences * length]
+  };
+  Tokens read_tokens(const MicroBatch& micro);
+  Tape& tape(int micro) { return *tapes_[static_cast<size_t>(micro)]; }
+  void release_if_done(int micro);
+
+  GptConfig config_;
+  StageRange range_;
+  const ModelContext& context_;
+  std::function<void()> reduce_;
+  GptStage layers_;
+  const Pass* pass_ = nullptr;
+  std::vector<std::unique_ptr<Tape>> tapes_;  // [micro], while it is between forward and backward
+  int64_t counted_tokens_ = 0;
+};
+
+}  // namespace katman

@@ -1,0 +1,226 @@
+#include "parallel/trainer.h"
+
+#include <cmath>
+#include <deque>
+#include <utility>
+
+#include "parallel/pipeline/check.h"
+#include "parallel/pipeline/transfers.h"
+
+namespace katman {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t most_skipped_in_a_row = 3;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+// A rank's program for a pass, proven to be possible.
+Program program_of(const Schedule& compute, int micros, bool training, int rank) {
+  const Schedule whole = with_comms(compute);
+  verify(whole, micros, training);
+  return whole[static_cast<size_t>(rank)];
+}
+
+}  // namespace
+
+struct Trainer::Parts {
+  TrainConfig config;
+  Backend& backend;
+  Groups groups;
+  Samples samples;
+  ModelContext context;
+  Params params;
+  std::deque<ModelStage> stages;                // [chunk]
+  std::vector<StageWork*> work;                 // [chunk], the same
+  std::vector<int> unfinished;                  // [bucket], stages of this rank that add to it
+  std::vector<std::vector<size_t>> buckets_of;  // [chunk], buckets that its parameters lie in
+  std::vector<int> waiting_for;                 // [bucket], of `unfinished` in this step
+  std::unique_ptr<Zero> zero;
+  Vote vote;
+  Tensor unheard;  // f32 [1], the loss on ranks that do not answer for it
+  std::vector<Span> timeline;
+  int64_t next_step = 0, skipped_in_a_row = 0;
+
+  Parts(const TrainConfig& c, Backend& b, Comm& world, Samples s)
+      : config((c.check(), c)),
+        backend(b),
+        groups(c.mesh, world),
+        samples(std::move(s)),
+        context{b, *groups.tp, c.precision, c.sequence_parallel, Key(c.seed)},
+        vote(b, world),
+        unheard(b.zeros({1}, DType::f32)) {
+    build_stages();
+    params.allocate(backend, config.precision, config.bucket_elements, Zero::pad_to(groups));
+    params.initialise(backend, context.seed);
+    zero = std::make_unique<Zero>(params, backend, groups, config.adam, context.seed,
+                                  config.sequence_parallel);
+    map_buckets();
+  }
+
+  int stage_number(size_t chunk) const {
+    return static_cast<int>(chunk) * config.mesh.pp + groups.place.pp;
+  }
+
+  // Declares parameters chunk by chunk; first_param says where each chunk's begin.
+  std::vector<size_t> first_param;  // [chunk + 1]
+  void build_stages() {
+    const auto ranges = split_layers(config.model, config.mesh.pp * config.chunks);
+    for (size_t chunk = 0; chunk < static_cast<size_t>(config.chunks); ++chunk) {
+      first_param.push_back(params.all().size());
+      stages.emplace_back(config.model, ranges[static_cast<size_t>(stage_number(chunk))], context,
+                          params, config.recompute, [this, chunk] { chunk_done(chunk); });
+      work.push_back(&stages.back());
+    }
+    first_param.push_back(params.all().size());
+  }
+
+  void map_buckets() {
+    buckets_of.resize(stages.size());
+    for (const Bucket& bucket : params.buckets()) {
+      const size_t index = unfinished.size();
+      int users = 0;
+      for (size_t chunk = 0; chunk < stages.size(); ++chunk) {
+        if (!adds_to(chunk, bucket)) continue;
+        buckets_of[chunk].push_back(index);
+        ++users;
+      }
+      unfinished.push_back(users);
+    }
+  }
+  bool adds_to(size_t chunk, const Bucket& bucket) {
+    for (size_t i = first_param[chunk]; i < first_param[chunk + 1]; ++i)
+      for (const Param* param : bucket.params)
+        if (param == &params.all()[i]) return true;
+    return false;
+  }
+
+  // A bucket is ready when the last of the stages that add to it is done.
+  void chunk_done(size_t chunk) {
+    for (size_t bucket : buckets_of[chunk])
+      if (--waiting_for[bucket] == 0) zero->ready(bucket);
+  }
+
+  // Exactly one tensor rank of the last stage answers for a replica's loss.
+  bool heard() const { return groups.place.tp == 0 && groups.place.pp == config.mesh.pp - 1; }
+
+  // Runs `program` over my part of the sequences and returns how many tokens I answer for.
+  int64_t pass(const Program& program, const Samples& from, std::vector<MicroBatch> micros,
+               bool training, Clock::time_point begin) {
+    const Pass pass{from, std::move(micros), training, heard() ? vote.loss_sum() : unheard};
+    for (ModelStage& stage : stages) stage.begin(pass);
+    auto spans = run(program, work, *groups.pp, begin);
+    if (training) timeline = std::move(spans);
+    return heard() ? stages.back().counted_tokens() : 0;
+  }
+
+  std::vector<MicroBatch> my_part(int64_t first, int64_t count) const {
+    return cut_batch(first, count, groups.place.dp, config.mesh.dp, config.micro_batch);
+  }
+
+  Verdict gradients(Wishes mine, Clock::time_point begin) {
+    const int64_t batch = config.batch_sequences;
+    auto micros = my_part(next_step * batch, batch);
+    const Program& program = training_program(static_cast<int>(micros.size()));
+    params.zero_grads(backend);
+    vote.clear();
+    waiting_for = unfinished;
+    const int64_t tokens = pass(program, samples, std::move(micros), true, begin);
+    zero->finish_reduce();
+    zero->square_norm(vote.squared_norm());
+    return vote.collect(tokens, mine);
+  }
+
+  // The number of micro-batches does not change from step to step.
+  Program training;
+  const Program& training_program(int micros) {
+    if (training.empty() && micros > 0)
+      training = program_of(make_schedule(config.schedule, config.mesh.pp, micros, config.chunks),
+                            micros, true, groups.place.pp);
+    return training;
+  }
+
+  void count_skip() {
+    ++skipped_in_a_row;
+    require(skipped_in_a_row < most_skipped_in_a_row,
+            "the loss or its gradient was not a finite number in {} steps in a row, up to step {}; "
+            "go back to an earlier checkpoint with a lower learning rate, or with other data",
+            skipped_in_a_row, next_step);
+  }
+};
+
+Trainer::Trainer(const TrainConfig& config, Backend& backend, Comm& world, Samples samples)
+    : parts_(std::make_unique<Parts>(config, backend, world, std::move(samples))) {}
+Trainer::~Trainer() = default;
+
+StepReport Trainer::step(Wishes mine) {
+  Parts& p = *parts_;
+  const auto begin = Clock::now();
+  const Verdict verdict = p.gradients(mine, begin);
+  require(verdict.tokens > 0, "no token of step {} counts: its batch has only masked targets",
+          p.next_step);
+  StepReport report;
+  report.step = p.next_step;
+  report.loss = verdict.loss();
+  report.tokens = verdict.tokens;
+  report.grad_norm = verdict.grad_norm();
+  report.rate = p.config.rate.at(p.next_step);
+  report.agreed = verdict.agreed;
+  report.skipped = verdict.bad();
+  if (report.skipped) {
+    p.count_skip();
+  } else {
+    p.skipped_in_a_row = 0;
+    const float clip = clip_factor(static_cast<float>(report.grad_norm), p.config.adam.clip_norm);
+    p.zero->update(p.next_step, static_cast<float>(report.rate),
+                   clip / static_cast<float>(verdict.tokens));
+  }
+  report.skipped_in_a_row = p.skipped_in_a_row;
+  ++p.next_step;
+  report.seconds = seconds_since(begin);
+  return report;
+}
+
+double Trainer::validate(const Samples& samples, int64_t first, int64_t count) {
+  Parts& p = *parts_;
+  auto micros = p.my_part(first, count);
+  const int passes = static_cast<int>(micros.size());
+  const Program program = program_of(forward_only(p.config.mesh.pp, passes, p.config.chunks),
+                                     passes, false, p.groups.place.pp);
+  p.vote.clear();
+  const int64_t tokens = p.pass(program, samples, std::move(micros), false, Clock::now());
+  return p.vote.collect(tokens, {}).loss();
+}
+
+int64_t Trainer::next_step() const { return parts_->next_step; }
+
+void Trainer::resume(int64_t next) {
+  parts_->zero->values_from_masters();
+  parts_->next_step = next;
+}
+
+const TrainConfig& Trainer::config() const { return parts_->config; }
+Params& Trainer::params() { return parts_->params; }
+Zero& Trainer::optimizer() { return *parts_->zero; }
+const Groups& Trainer::groups() const { return parts_->groups; }
+const std::vector<Span>& Trainer::timeline() const { return parts_->timeline; }
+
+std::vector<MemoryLine> Trainer::memory() const {
+  const Parts& p = *parts_;
+  int64_t values = 0, grads = 0;
+  for (const Bucket& bucket : parts_->params.buckets()) {
+    values += bucket.value.bytes();
+    grads += bucket.grad.bytes();
+  }
+  const Mesh& mesh = p.config.mesh;
+  const int64_t mine = p.config.model.parameters() / (mesh.tp * mesh.pp);
+  const int64_t state = p.config.precision == DType::f32 ? 8 : 12;  // m, v, and an fp32 master
+  return {{"weights", mine * bytes_of(p.config.precision), values},
+          {"gradients", mine * bytes_of(DType::f32), grads},
+          {"optimizer", mine * state / mesh.dp, p.zero->state_bytes()}};
+}
+
+}  // namespace katman

@@ -1,0 +1,152 @@
+// The heart of it: the same run, cut over any number of ranks, gives the same model.
+#include <gtest/gtest.h>
+
+#include "tests/support/training.h"
+
+namespace katman::testing {
+namespace {
+
+// In fp32 a layout changes only the order in which products and gradients are added. Every sum here
+// has at most a few hundred terms of either sign, so the error of one is a few units in the last
+// place (6e-8) of its largest partial sum; 1e-5 of a tensor's largest element leaves room for the
+// depth of the model and the steps it is carried through.
+constexpr double bound = 1e-5;
+
+std::vector<Mesh> meshes(int most) {
+  std::vector<Mesh> all;
+  for (int tp = 1; tp <= most; tp *= 2)
+    for (int dp = 1; tp * dp <= most; ++dp)
+      for (int pp = 1; tp * dp * pp <= most; ++pp) all.push_back({tp, dp, pp});
+  return all;
+}
+
+// After one step from zero the first moment is the gradient times a constant, so comparing it
+// compares every parameter's gradient.
+void expect_one_ranks_run(const TrainConfig& config, const Trained& one, int steps) {
+  const Trained many = train_on_threads(config, steps);
+  for (int step = 0; step < steps; ++step) {
+    const auto& a = many.reports[static_cast<size_t>(step)];
+    const auto& b = one.reports[static_cast<size_t>(step)];
+    EXPECT_NEAR(a.loss, b.loss, bound * b.loss) << repro(config) << " step " << step;
+    EXPECT_NEAR(a.grad_norm, b.grad_norm, bound * b.grad_norm) << repro(config);
+    EXPECT_EQ(a.tokens, b.tokens) << repro(config);
+  }
+  std::string worst;
+  EXPECT_LT(distance(many, one, worst), bound) << worst << " with " << repro(config);
+}
+
+struct Kind {
+  std::string schedule;
+  int chunks;
+};
+const std::vector<Kind> kinds = {{"gpipe", 1}, {"1f1b", 1}, {"interleaved", 2}, {"zero_bubble", 1}};
+
+TEST(Layouts, every_mesh_of_up_to_eight_ranks_gives_one_ranks_gradients_and_values) {
+  const Trained one = train_on_threads(tiny_run(), 1);
+  for (const Mesh mesh : meshes(8)) {
+    for (const auto& [schedule, chunks] : kinds) {
+      if (mesh.pp * chunks > 8 || (mesh.pp == 1 && schedule == "gpipe")) continue;
+      for (const bool split : {false, true}) {
+        if (split && mesh.tp == 1) continue;
+        TrainConfig config = tiny_run(mesh);
+        config.schedule = schedule;
+        config.chunks = chunks;
+        config.sequence_parallel = split;
+        expect_one_ranks_run(config, one, 1);
+      }
+    }
+  }
+}
+
+TEST(Layouts, recomputation_changes_nothing_on_any_schedule) {
+  const Trained one = train_on_threads(tiny_run(), 1);
+  for (const Recompute recompute : {Recompute::selective, Recompute::full})
+    for (const Mesh mesh : {Mesh{1, 1, 1}, Mesh{2, 1, 4}, Mesh{4, 2, 1}, Mesh{1, 2, 2}})
+      for (const auto& [schedule, chunks] : kinds) {
+        TrainConfig config = tiny_run(mesh);
+        config.schedule = schedule;
+        config.chunks = chunks;
+        config.recompute = recompute;
+        config.sequence_parallel = mesh.tp > 1;
+        expect_one_ranks_run(config, one, 1);
+      }
+}
+
+TEST(Layouts, twenty_steps_stay_together) {
+  constexpr int steps = 20;
+  const Trained one = train_on_threads(tiny_run(), steps);
+  EXPECT_LT(one.reports.back().loss, 0.9 * one.reports.front().loss);  // it does learn
+  const std::vector<std::pair<Mesh, Kind>> sample = {
+      {{2, 1, 1}, {"1f1b", 1}},        {{1, 3, 1}, {"1f1b", 1}},  {{1, 1, 4}, {"zero_bubble", 1}},
+      {{2, 2, 2}, {"interleaved", 2}}, {{1, 1, 8}, {"gpipe", 1}}, {{8, 1, 1}, {"1f1b", 1}},
+  };
+  for (const auto& [mesh, kind] : sample) {
+    TrainConfig config = tiny_run(mesh);
+    config.schedule = kind.schedule;
+    config.chunks = kind.chunks;
+    config.sequence_parallel = mesh.tp > 1;
+    expect_one_ranks_run(config, one, steps);
+  }
+}
+
+TEST(Layouts, an_untied_head_and_uneven_micro_batches_change_nothing) {
+  TrainConfig base = tiny_run();
+  base.model.tied_embedding = false;
+  base.batch_sequences = 11;
+  const Trained one = train_on_threads(base, 3);
+  for (const Mesh mesh : {Mesh{1, 1, 1}, Mesh{2, 3, 1}, Mesh{1, 2, 3}, Mesh{1, 5, 1}})
+    for (const int64_t micro_batch : {2, 3, 11}) {
+      TrainConfig config = base;
+      config.mesh = mesh;
+      config.micro_batch = micro_batch;
+      expect_one_ranks_run(config, one, 3);
+    }
+}
+
+TEST(Layouts, dropout_is_the_same_mask_in_every_layout) {
+  TrainConfig base = tiny_run();
+  base.model.dropout = 0.2f;
+  const Trained one = train_on_threads(base, 3);
+  std::string worst;
+  TrainConfig dry = base;
+  dry.model.dropout = 0;
+  EXPECT_GT(distance(train_on_threads(dry, 3), one, worst), 0.01);  // it does something
+  for (const Mesh mesh : {Mesh{2, 1, 1}, Mesh{1, 2, 1}, Mesh{1, 1, 2}, Mesh{2, 2, 2}})
+    for (const bool split : {false, true}) {
+      TrainConfig config = base;
+      config.mesh = mesh;
+      config.sequence_parallel = split;
+      config.micro_batch = split ? 2 : 1;
+      expect_one_ranks_run(config, one, 3);
+    }
+}
+
+TEST(Layouts, a_schedule_from_a_file_is_obeyed) {
+  const Trained one = train_on_threads(tiny_run(), 1);
+  TrainConfig config = tiny_run({1, 1, 2});
+  config.schedule = "file:" KATMAN_SOURCE_DIR "/tests/parallel/two_by_two.schedule";
+  config.micro_batch = 4;
+  expect_one_ranks_run(config, one, 1);
+}
+
+TEST(Layouts, bf16_on_many_ranks_stays_as_close_to_fp32_as_bf16_on_one) {
+  constexpr int steps = 5;
+  const Trained exact = train_on_threads(tiny_run(), steps);
+  TrainConfig config = tiny_run();
+  config.precision = DType::bf16;
+  const auto off = [&](const Trained& run) {
+    double most = 0;
+    for (size_t i = 0; i < run.reports.size(); ++i)
+      most = std::max(most, std::abs(run.reports[i].loss - exact.reports[i].loss));
+    return most;
+  };
+  const double own = off(train_on_threads(config, steps));
+  EXPECT_GT(own, 0);
+  for (const Mesh mesh : {Mesh{2, 1, 1}, Mesh{1, 2, 1}, Mesh{1, 1, 4}, Mesh{2, 2, 2}}) {
+    config.mesh = mesh;
+    EXPECT_LT(off(train_on_threads(config, steps)), 2 * own + 1e-3) << repro(config);
+  }
+}
+
+}  // namespace
+}  // namespace katman::testing

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "parallel/trainer.h"
+
+namespace katman::testing {
+
+// A model that trains in milliseconds on the reference backend, with nothing round about it: an odd
+// vocabulary, and enough layers and heads for every mesh of eight ranks.
+TrainConfig tiny_run(const Mesh& mesh = {}, int64_t layers = 8);
+
+// Tokens that are a pure function of the sample, with some targets that do not count.
+void tiny_samples(uint64_t sample, std::span<int32_t> tokens);
+
+// What a run leaves behind, whatever its layout was.
+struct Trained {
+  std::vector<StepReport> reports;                  // [step], the same on all ranks
+  std::map<std::string, std::vector<float>> state;  // "name master|m|v" -> the global tensor
+};
+
+// Trains on ranks that are threads. `after` runs on every rank at the end.
+Trained train_on_threads(const TrainConfig& config, int steps,
+                         const std::function<void(Trainer&)>& after = {});
+
+// The largest |a - b| over the largest |b|, over all tensors; `worst` gets its name. Infinite when
+// names or sizes differ.
+double distance(const Trained& a, const Trained& b, std::string& worst);
+
+// "mesh.tp=2 ... schedule=1f1b", for messages.
+std::string repro(const TrainConfig& config);
+
+}  // namespace katman::testing
