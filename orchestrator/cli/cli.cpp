@@ -36,6 +36,7 @@ int run_command_line(int argc, char** argv) {
   app.add_option("--log", level, "trace, debug, info, warn, error or off")
       ->each([](const std::string& chosen) { init_log(chosen); });
   add_data(app);
+  add_schedule(app);
   return parse_and_run(app, argc, argv);
 }
 

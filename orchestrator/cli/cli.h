@@ -18,5 +18,6 @@ int run_command_line(int argc, char** argv);
 void add_data(CLI::App& app);
 void add_train(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_schedule(CLI::App& app);
 
 }  // namespace katman
