@@ -20,7 +20,8 @@ class ShortCache {
     uint32_t count;
     uint32_t ids[inline_ids];
   };
-  // The two places where a piece may be, most recently learned first.
+  // The two places where a piece may be. A newcomer takes the second and moves up when it is asked
+  // for again, so that the many pieces that occur once do not drive out the few that matter.
   struct alignas(64) Line {
     Slot slots[2];
   };
@@ -31,26 +32,26 @@ class ShortCache {
 
   // Writes the ids to `to`, which has room for max_bytes of them, and returns how many: 0 if the
   // piece is not here.
-  size_t find(const Line* line, PieceKey key, uint32_t* to) const {
-    const size_t way = line->slots[0].key == key ? 0 : 1;
-    const Slot& slot = line->slots[way];
-    if (way == 1 && !(slot.key == key)) [[unlikely]]
-      return 0;
+  size_t find(Line* line, PieceKey key, uint32_t* to) {
+    if (!(line->slots[0].key == key)) [[unlikely]] {
+      if (!(line->slots[1].key == key)) return 0;
+      move_up(line);
+    }
+    const Slot& slot = line->slots[0];
     std::memcpy(to, slot.ids, sizeof slot.ids);
     if (slot.count > inline_ids) [[unlikely]]
-      std::copy_n(rest(line, way).begin(), slot.count - inline_ids, to + inline_ids);
+      std::copy_n(rest(line, 0).begin(), slot.count - inline_ids, to + inline_ids);
     return slot.count;
   }
 
   void insert(Line* line, PieceKey key, std::span<const uint32_t> ids) {
-    if (line->slots[0].count > inline_ids) rest(line, 1) = rest(line, 0);
-    line->slots[1] = line->slots[0];
-    Slot& slot = line->slots[0];
+    const size_t way = line->slots[0].key.exists() ? 1 : 0;
+    Slot& slot = line->slots[way];
     slot.key = key;
     slot.count = static_cast<uint32_t>(ids.size());
     const size_t near = std::min(ids.size(), inline_ids);
     std::copy_n(ids.begin(), near, slot.ids);
-    std::copy(ids.begin() + near, ids.end(), rest(line, 0).begin());
+    std::copy(ids.begin() + near, ids.end(), rest(line, way).begin());
   }
 
  private:
@@ -61,8 +62,11 @@ class ShortCache {
   Rest& rest(const Line* line, size_t way) {
     return rest_[2 * static_cast<size_t>(line - lines_.data()) + way];
   }
-  const Rest& rest(const Line* line, size_t way) const {
-    return rest_[2 * static_cast<size_t>(line - lines_.data()) + way];
+
+  void move_up(Line* line) {
+    const bool more = std::max(line->slots[0].count, line->slots[1].count) > inline_ids;
+    std::swap(line->slots[0], line->slots[1]);
+    if (more) std::swap(rest(line, 0), rest(line, 1));
   }
 
   std::vector<Line> lines_;

@@ -1,6 +1,7 @@
 #include "data_pipeline/tokenize/merges.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <functional>
 
@@ -25,30 +26,43 @@ MergeTable::MergeTable(std::span<const Merge> merges) {
 }
 
 size_t MergeTable::apply(std::span<uint32_t> ids, Scratch& scratch) const {
-  constexpr size_t long_piece = 96;  // from about here on the heap wins
   if (ids.size() < 2) return ids.size();
-  return ids.size() < long_piece ? apply_by_scan(ids, scratch) : apply_by_heap(ids, scratch);
+  return ids.size() <= short_piece ? apply_by_scan(ids) : apply_by_heap(ids, scratch);
 }
 
-// O(n^2) in theory, a few steps over two small arrays in practice.
-size_t MergeTable::apply_by_scan(std::span<uint32_t> ids, Scratch& scratch) const {
-  size_t n = ids.size();
-  std::vector<uint32_t>& ranks = scratch.ranks;  // [i] of the pair (ids[i], ids[i + 1])
-  ranks.resize(std::max(ranks.size(), n));
-  for (size_t i = 0; i + 1 < n; ++i) ranks[i] = rank(ids[i], ids[i + 1]);
-  ranks[n - 1] = none;
-  while (true) {
-    size_t at = 0;
-    for (size_t i = 1; i < n; ++i)
-      if (ranks[i] < ranks[at]) at = i;
-    if (ranks[at] == none) return n;
-    ids[at] = results_[ranks[at]];
-    std::copy(&ids[at] + 2, &ids[0] + n, &ids[at] + 1);
-    std::copy(&ranks[at] + 2, &ranks[0] + n, &ranks[at] + 1);
-    --n;
-    ranks[at] = at + 1 < n ? rank(ids[at], ids[at + 1]) : none;
-    if (at > 0) ranks[at - 1] = rank(ids[at - 1], ids[at]);
+// Looks at every pair for every merge, but a vector register of them at a time and without moving
+// anything: a pair's key is its rank and its position in 30 bits, so one minimum gives both.
+size_t MergeTable::apply_by_scan(std::span<uint32_t> ids) const {
+  constexpr int32_t no_rule = INT32_MAX;
+  static_assert(short_piece <= 255 && max_rules <= 1u << 22);
+  const size_t n = ids.size();
+  std::array<int32_t, short_piece> keys;               // [i] of ids[i] and its right neighbour
+  std::array<uint8_t, short_piece + 1> before, after;  // neighbours; 0 and n stand for none
+  const auto look_up = [&](size_t i) {
+    const size_t right = after[i];
+    const uint32_t r = right < n ? rank(ids[i], ids[right]) : none;
+    keys[i] = r == none ? no_rule : static_cast<int32_t>(r << 8 | i);
+  };
+  for (size_t i = 0; i < n; ++i) {
+    before[i] = static_cast<uint8_t>(i - (i > 0));
+    after[i] = static_cast<uint8_t>(i + 1);
+    look_up(i);
   }
+  while (true) {
+    int32_t best = no_rule;
+    for (size_t i = 0; i < n; ++i) best = std::min(best, keys[i]);
+    if (best == no_rule) break;
+    const size_t at = best & 255, right = after[at];
+    ids[at] = results_[static_cast<size_t>(best) >> 8];
+    keys[right] = no_rule;
+    after[at] = after[right];
+    before[after[at]] = static_cast<uint8_t>(at);
+    look_up(at);
+    if (at > 0) look_up(before[at]);
+  }
+  size_t left = 0;
+  for (size_t i = 0; i < n; i = after[i]) ids[left++] = ids[i];
+  return left;
 }
 
 // O(n log n): a heap of (rank, position) over a linked list. An entry whose pair has changed since
@@ -56,7 +70,7 @@ size_t MergeTable::apply_by_scan(std::span<uint32_t> ids, Scratch& scratch) cons
 size_t MergeTable::apply_by_heap(std::span<uint32_t> ids, Scratch& scratch) const {
   const size_t n = ids.size();
   require(n < none, "a piece of {} bytes without a break is too long to tokenize", n);
-  auto& [unused, before, after, heap] = scratch;
+  auto& [before, after, heap] = scratch;
   before.resize(n);
   after.resize(n);
   heap.clear();

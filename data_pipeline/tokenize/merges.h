@@ -35,7 +35,7 @@ class MergeTable {
 
   // Working memory of apply(), kept between calls so that they need not allocate.
   struct Scratch {
-    std::vector<uint32_t> ranks, before, after;
+    std::vector<uint32_t> before, after;
     std::vector<uint64_t> heap;
   };
   // Applies the rules to `ids` until none fits: always the one of lowest rank, of these the
@@ -46,7 +46,8 @@ class MergeTable {
   static constexpr uint64_t empty = UINT64_MAX;
   size_t home(uint64_t pair) const { return (pair * 0x9e3779b97f4a7c15ull) >> shift_; }
 
-  size_t apply_by_scan(std::span<uint32_t> ids, Scratch& scratch) const;
+  static constexpr size_t short_piece = 160;  // ids; above it the heap is faster
+  size_t apply_by_scan(std::span<uint32_t> ids) const;
   size_t apply_by_heap(std::span<uint32_t> ids, Scratch& scratch) const;
 
   std::vector<uint64_t> slots_;    // open addressing: left:21 right:21 rank:22, 8 bytes a rule

@@ -1,7 +1,10 @@
 // The scanners behind PieceScanner. Each `*_end` answers one question: given that a piece begins
 // at p, where does it end? They transcribe the regular expressions of pattern.cpp alternative by
 // alternative, first match wins; p < end always.
+#include <bit>
+
 #include "core/error.h"
+#include "data_pipeline/tokenize/ascii_block.h"
 #include "data_pipeline/tokenize/pattern.h"
 #include "data_pipeline/tokenize/unicode.h"
 
@@ -153,12 +156,27 @@ size_t fill(const char*& next, const char* end, std::span<const char*> ends) {
   return count;
 }
 
+// The same pieces as fill<gpt2_end>, most of those in ASCII text found 64 bytes at a time. A block
+// begins where a piece begins, so nothing is carried from one to the next.
+size_t fill_gpt2(const char*& next, const char* end, std::span<const char*> ends) {
+  size_t count = 0;
+  while (count < ends.size() && next < end) {
+    const char* const block = next;
+    if (AsciiBlock::available && end - block > 64)
+      for (uint64_t starts = gpt2_starts_after(block); starts != 0 && count < ends.size();
+           starts &= starts - 1)
+        ends[count++] = next = block + std::countr_zero(starts);
+    if (next == block) ends[count++] = next = gpt2_end(next, end);
+  }
+  return count;
+}
+
 }  // namespace
 
 size_t PieceScanner::next(std::span<const char*> ends) {
   switch (pattern_) {
     case Pattern::gpt2:
-      return fill<gpt2_end>(next_, end_, ends);
+      return fill_gpt2(next_, end_, ends);
     case Pattern::llama3:
       return fill<llama3_end>(next_, end_, ends);
     case Pattern::o200k:
