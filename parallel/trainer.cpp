@@ -2,8 +2,11 @@
 
 #include <cmath>
 #include <deque>
+#include <map>
+#include <optional>
 #include <utility>
 
+#include "parallel/completion.h"
 #include "parallel/pipeline/check.h"
 #include "parallel/pipeline/transfers.h"
 
@@ -34,11 +37,10 @@ struct Trainer::Parts {
   Samples samples;
   ModelContext context;
   Params params;
-  std::deque<ModelStage> stages;                // [chunk]
-  std::vector<StageWork*> work;                 // [chunk], the same
-  std::vector<int> unfinished;                  // [bucket], stages of this rank that add to it
-  std::vector<std::vector<size_t>> buckets_of;  // [chunk], buckets that its parameters lie in
-  std::vector<int> waiting_for;                 // [bucket], of `unfinished` in this step
+  std::deque<ModelStage> stages;        // [chunk]
+  std::vector<StageWork*> work;         // [chunk], the same
+  std::map<const Param*, int> part_of;  // what adds to its gradient: a layer, or a chunk's rest
+  std::optional<Completion> completion;
   std::unique_ptr<Zero> zero;
   Vote vote;
   Tensor unheard;  // f32 [1], the loss on ranks that do not answer for it
@@ -58,50 +60,35 @@ struct Trainer::Parts {
     params.initialise(backend, context.seed);
     zero = std::make_unique<Zero>(params, backend, groups, config.adam, context.seed,
                                   config.sequence_parallel);
-    map_buckets();
+    completion.emplace(params.buckets(), [this](const Param* param) { return part_of.at(param); });
   }
 
-  int stage_number(size_t chunk) const {
-    return static_cast<int>(chunk) * config.mesh.pp + groups.place.pp;
-  }
+  int stage_number(int chunk) const { return chunk * config.mesh.pp + groups.place.pp; }
 
-  // Declares parameters chunk by chunk; first_param says where each chunk's begin.
-  std::vector<size_t> first_param;  // [chunk + 1]
   void build_stages() {
     const auto ranges = split_layers(config.model, config.mesh.pp * config.chunks);
-    for (size_t chunk = 0; chunk < static_cast<size_t>(config.chunks); ++chunk) {
-      first_param.push_back(params.all().size());
-      stages.emplace_back(config.model, ranges[static_cast<size_t>(stage_number(chunk))], context,
-                          params, config.recompute, [this, chunk] { chunk_done(chunk); });
+    for (int chunk = 0; chunk < config.chunks; ++chunk) {
+      const StageRange range = ranges[static_cast<size_t>(stage_number(chunk))];
+      stages.emplace_back(config.model, range, context, params, config.recompute,
+                          ModelStage::Told{[this](int64_t layer) { part_done(part(layer)); },
+                                           [this, chunk, range] { chunk_done(chunk, range); }});
       work.push_back(&stages.back());
-    }
-    first_param.push_back(params.all().size());
-  }
-
-  void map_buckets() {
-    buckets_of.resize(stages.size());
-    for (const Bucket& bucket : params.buckets()) {
-      const size_t index = unfinished.size();
-      int users = 0;
-      for (size_t chunk = 0; chunk < stages.size(); ++chunk) {
-        if (!adds_to(chunk, bucket)) continue;
-        buckets_of[chunk].push_back(index);
-        ++users;
-      }
-      unfinished.push_back(users);
+      for (const Param& param : params.all()) part_of.try_emplace(&param, part_named(param, chunk));
     }
   }
-  bool adds_to(size_t chunk, const Bucket& bucket) {
-    for (size_t i = first_param[chunk]; i < first_param[chunk + 1]; ++i)
-      for (const Param* param : bucket.params)
-        if (param == &params.all()[i]) return true;
-    return false;
-  }
 
-  // A bucket is ready when the last of the stages that add to it is done.
-  void chunk_done(size_t chunk) {
-    for (size_t bucket : buckets_of[chunk])
-      if (--waiting_for[bucket] == 0) zero->ready(bucket);
+  // Layers are parts by their number, what a chunk holds besides them below zero.
+  static int part(int64_t layer) { return static_cast<int>(layer); }
+  static int rest_of(int chunk) { return -1 - chunk; }
+  static int part_named(const Param& param, int chunk) {
+    return param.name.starts_with("h.") ? std::stoi(param.name.substr(2)) : rest_of(chunk);
+  }
+  void part_done(int part) {
+    completion->done(part, [this](size_t bucket) { zero->ready(bucket); });
+  }
+  void chunk_done(int chunk, const StageRange& range) {
+    for (int64_t layer = range.last_layer; layer-- > range.first_layer;) part_done(part(layer));
+    part_done(rest_of(chunk));
   }
 
   // Exactly one tensor rank of the last stage answers for a replica's loss.
@@ -127,7 +114,7 @@ struct Trainer::Parts {
     const Program& program = training_program(static_cast<int>(micros.size()));
     params.zero_grads(backend);
     vote.clear();
-    waiting_for = unfinished;
+    completion->begin();
     const int64_t tokens = pass(program, samples, std::move(micros), true, begin);
     zero->finish_reduce();
     zero->square_norm(vote.squared_norm());

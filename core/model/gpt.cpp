@@ -93,7 +93,8 @@ void GptStage::loss(const Tensor& h, const Tensor& targets, const Tensor& loss_s
   tape.push(parts_->head->loss(h, targets, loss_sum, tape.recording()));
 }
 
-Tensor GptStage::backward(const Tensor& dy, Tape& tape) {
+Tensor GptStage::backward(const Tensor& dy, Tape& tape,
+                          const std::function<void(int64_t layer)>& layer_done) {
   Parts& p = *parts_;
   Tensor d = dy;
   if (p.norm) {
@@ -101,8 +102,10 @@ Tensor GptStage::backward(const Tensor& dy, Tape& tape) {
     const auto saved = Norm::Saved::pop(tape);
     d = p.norm->backward(d, saved, {});
   }
-  for (auto block = p.blocks.rbegin(); block != p.blocks.rend(); ++block)
-    d = block->backward(d, tape);
+  for (int64_t layer = p.range.last_layer; layer-- > p.range.first_layer;) {
+    d = p.blocks[static_cast<size_t>(layer - p.range.first_layer)].backward(d, tape);
+    if (layer_done) layer_done(layer);
+  }
   if (!p.embedding) return d;
   const Tensor ids = tape.pop();
   return p.embedding->backward(d, ids, tape);

@@ -1,6 +1,7 @@
 // The GPT: a decoder-only transformer (Radford et al., 2018, 2019), whole or one stage of it.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -34,8 +35,11 @@ class GptStage {
   // chunk of rows by chunk of rows, so that logits never exist whole.
   void loss(const Tensor& h, const Tensor& targets, const Tensor& loss_sum, Tape& tape);
   // Last stage: dy is ignored (what loss() left is used). Returns the gradient for the previous
-  // stage; an empty tensor from the first stage.
-  Tensor backward(const Tensor& dy, Tape& tape);
+  // stage; an empty tensor from the first stage. layer_done is told each layer, counted from the
+  // model's first, as soon as this micro-batch adds nothing more to its gradients but what the tape
+  // was told to postpone.
+  Tensor backward(const Tensor& dy, Tape& tape,
+                  const std::function<void(int64_t layer)>& layer_done = {});
   // Logits f32 [rows, vocabulary] for generation, whole on every tp rank (gathered, unpadded).
   Tensor logits(const Tensor& h);
 

@@ -5,17 +5,18 @@
 namespace katman {
 
 ModelStage::ModelStage(const GptConfig& config, StageRange range, const ModelContext& context,
-                       Params& params, Recompute recompute, std::function<void()> reduce)
+                       Params& params, Recompute recompute, Told told)
     : config_(config),
       range_(range),
       context_(context),
-      reduce_(std::move(reduce)),
+      told_(std::move(told)),
       layers_(config, range, context, params, recompute) {}
 
 void ModelStage::begin(const Pass& pass) {
   pass_ = &pass;
   tapes_.clear();
   tapes_.resize(pass.micros.size());
+  backward_passes_ = 0;
   counted_tokens_ = 0;
 }
 
@@ -38,7 +39,9 @@ Tensor ModelStage::forward(int micro, const Tensor& x) {
 
 Tensor ModelStage::backward(int micro, const Tensor& dy, bool postpone_weights) {
   tape(micro).defer(postpone_weights);
-  const Tensor dx = layers_.backward(dy, tape(micro));
+  const bool last = ++backward_passes_ == pass_->micros.size() && !postpone_weights;
+  const Tensor dx =
+      layers_.backward(dy, tape(micro), last ? told_.layer_done : std::function<void(int64_t)>());
   if (!postpone_weights) release_if_done(micro);
   return dx;
 }

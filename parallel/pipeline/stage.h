@@ -28,9 +28,15 @@ struct Pass {
 // GptStage as the loop sees it. The ends of the model read their tokens themselves.
 class ModelStage : public StageWork {
  public:
-  // reduce: what to do when the gradients are complete.
+  // What to do as gradients become complete for this step: of a layer, while the last backward pass
+  // goes on; of all the stage. Layers whose weight gradients are postponed are told by the latter.
+  struct Told {
+    std::function<void(int64_t layer)> layer_done;
+    std::function<void()> all_done;
+  };
+
   ModelStage(const GptConfig& config, StageRange range, const ModelContext& context, Params& params,
-             Recompute recompute, std::function<void()> reduce);
+             Recompute recompute, Told told);
 
   // Before each pass; `pass` outlives it. Every tape must have been used up.
   void begin(const Pass& pass);
@@ -41,7 +47,7 @@ class ModelStage : public StageWork {
   Tensor backward(int micro, const Tensor& dy, bool postpone_weights) override;
   void backward_weight(int micro) override;
   Tensor empty_activation(int micro) override;
-  void reduce() override { reduce_(); }
+  void reduce() override { told_.all_done(); }
 
  private:
   struct Tokens {
@@ -54,10 +60,11 @@ class ModelStage : public StageWork {
   GptConfig config_;
   StageRange range_;
   const ModelContext& context_;
-  std::function<void()> reduce_;
+  Told told_;
   GptStage layers_;
   const Pass* pass_ = nullptr;
   std::vector<std::unique_ptr<Tape>> tapes_;  // [micro], while it is between forward and backward
+  size_t backward_passes_ = 0;                // since begin()
   int64_t counted_tokens_ = 0;
 };
 

@@ -195,7 +195,9 @@ TEST(TrainConfig, names_the_field_that_cannot_be) {
   };
   EXPECT_EQ(refusal([](TrainConfig&) {}), "accepted");
   EXPECT_NE(refusal([](TrainConfig& c) { c.mesh.dp = 0; }).find("mesh.dp = 0"), std::string::npos);
-  EXPECT_NE(refusal([](TrainConfig& c) { c.mesh.tp = 3; }).find("mesh.tp = 3"), std::string::npos);
+  const auto three = refusal([](TrainConfig& c) { c.mesh.tp = 3; });
+  EXPECT_NE(three.find("mesh.tp = 3"), std::string::npos) << three;
+  EXPECT_NE(three.find("(the nearest mesh that fits: tp=1 dp=3 pp=1)"), std::string::npos) << three;
   EXPECT_NE(refusal([](TrainConfig& c) { c.mesh.pp = 9; }).find("at most 8"), std::string::npos);
   EXPECT_NE(refusal([](TrainConfig& c) { c.schedule = "2f2b"; }).find("'2f2b'"), std::string::npos);
   EXPECT_NE(refusal([](TrainConfig& c) {
