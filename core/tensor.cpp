@@ -3,8 +3,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
 
 namespace katman {
 
@@ -21,17 +19,6 @@ const char* name_of(DType type) {
   }
   return "?";
 }
-
-bf16::bf16(float value) {
-  const uint32_t word = std::bit_cast<uint32_t>(value);
-  if (std::isnan(value)) {
-    bits = static_cast<uint16_t>((word >> 16) | 0x40);
-  } else {
-    bits = static_cast<uint16_t>((word + 0x7fff + ((word >> 16) & 1)) >> 16);
-  }
-}
-
-bf16::operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 
 Shape::Shape(std::span<const int64_t> extents) : rank_(static_cast<int>(extents.size())) {
   require(rank_ <= max_rank, "a tensor has at most {} extents, not {}", max_rank, rank_);
