@@ -12,7 +12,8 @@ enum class Outcome {
 };
 
 // Trains this rank's part of a completed spec. Collective over `world`, whose size is the mesh's.
-// Rank 0 reports. Everything of the run is written below spec.directory().
-Outcome run_worker(const RunSpec& spec, Comm& world);
+// Rank 0 reports. Everything of the run is written below spec.directory(). threads: of this rank,
+// where the spec leaves device.threads open; 0: all cores.
+Outcome run_worker(const RunSpec& spec, Comm& world, int threads = 0);
 
 }  // namespace katman

@@ -36,7 +36,10 @@ int run_command_line(int argc, char** argv) {
   app.add_option("--log", level, "trace, debug, info, warn, error or off")
       ->each([](const std::string& chosen) { init_log(chosen); });
   add_data(app);
+  add_train(app);
+  add_bench(app);
   add_schedule(app);
+  add_worker(app);
   return parse_and_run(app, argc, argv);
 }
 

@@ -19,5 +19,6 @@ void add_data(CLI::App& app);
 void add_train(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_schedule(CLI::App& app);
+void add_worker(CLI::App& app);
 
 }  // namespace katman

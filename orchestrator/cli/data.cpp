@@ -196,6 +196,7 @@ void add_inspect(CLI::App& data) {
 void add_data(CLI::App& app) {
   auto* data = app.add_subcommand("data", "turn raw files into a corpus, and look into one");
   data->require_subcommand(1);
+  data->footer("Example: katman data build --out corpus --vocabulary 8192 crawl/*.warc.gz");
   add_build(*data);
   add_train_tokenizer(*data);
   add_inspect(*data);

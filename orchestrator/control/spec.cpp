@@ -40,7 +40,7 @@ void complete_data(RunSpec& spec) {
   auto& data = *spec.mutable_data();
   require_usage(!data.corpus().empty(),
                 "data.corpus is missing: name the directory that `katman data build` wrote");
-  const auto sequence = static_cast<uint32_t>(model_config(spec, 2).sequence);
+  const auto sequence = static_cast<uint32_t>(model_config(spec, 1).sequence);
   const uint32_t replicas = spec.mesh().dp();
   if (data.batch_tokens() == 0) data.set_batch_tokens(16 * sequence * replicas);
   const uint32_t sequences = (data.batch_tokens() + sequence - 1) / sequence;
@@ -51,9 +51,6 @@ void complete_data(RunSpec& spec) {
       data.batch_tokens(), sequences, sequence, replicas, replicas * sequence);
   const uint32_t share = (sequences + replicas - 1) / replicas;
   if (data.micro_batch() == 0) data.set_micro_batch(std::clamp(4096 / sequence, 1u, share));
-  require_usage(data.micro_batch() <= share,
-                "data.micro_batch is {} sequences, more than the {} that one replica has per step",
-                data.micro_batch(), share);
 }
 
 void complete_optimizer(RunSpec& spec) {
@@ -107,8 +104,6 @@ void complete_mesh(RunSpec& spec) {
   require_usage(mesh.tp() <= 1024 && mesh.dp() <= 65536 && mesh.pp() <= 1024,
                 "mesh tp={} dp={} pp={} is beyond any machine this was made for", mesh.tp(),
                 mesh.dp(), mesh.pp());
-  model_config(spec, 2).check(static_cast<int>(mesh.tp()),
-                              static_cast<int>(mesh.pp() * mesh.chunks()));
 }
 
 void complete_rest(RunSpec& spec) {
@@ -130,6 +125,9 @@ void complete_rest(RunSpec& spec) {
                 "device.precision is '{}'; use fp32 or bf16", device.precision());
 }
 
+// Large enough for any mesh: the tokenizer's is known when the corpus is opened.
+constexpr int64_t unknown_vocabulary = 1 << 16;
+
 }  // namespace
 
 void complete(RunSpec& spec, const std::string& fallback_name) {
@@ -140,6 +138,8 @@ void complete(RunSpec& spec, const std::string& fallback_name) {
   complete_optimizer(spec);
   complete_learning_rate(spec);
   complete_rest(spec);
+  const auto& model = spec.model();
+  train_config(spec, model.has_vocabulary() ? model.vocabulary() : unknown_vocabulary).check();
 }
 
 GptConfig model_config(const RunSpec& spec, int64_t tokenizer_vocabulary) {

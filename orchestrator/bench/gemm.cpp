@@ -1,0 +1,134 @@
+#include "orchestrator/bench/gemm.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "core/model/config.h"
+#include "orchestrator/bench/peak.h"
+
+namespace katman {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double best_seconds(Backend& backend, const Gemm& product, double seconds) {
+  double best = 1e30;
+  const auto once = [&] {
+    const auto begin = Clock::now();
+    backend.gemm(product);
+    backend.sync();
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+  };
+  once();  // packs, compiles, warms up
+  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
+  do best = std::min(best, once());
+  while (Clock::now() < end);
+  return best;
+}
+
+// A layer y [rows, out] = x [rows, in] W^T, W [out, in].
+struct Layer {
+  std::string name;
+  int64_t in, out;
+  Gemm::Epilogue forward, input_grad;
+};
+
+class Bench {
+ public:
+  Bench(const GemmBench& bench, Backend& backend)
+      : bench_(bench),
+        backend_(backend),
+        dtype_(bench.precision == "fp32" ? DType::f32 : DType::bf16) {}
+
+  GemmReport run();
+
+ private:
+  void forward(const Layer& layer);
+  void input_grad(const Layer& layer);
+  void weight_grad(const Layer& layer);
+  void add(const std::string& name, const Gemm& product);
+  Tensor activations(int64_t columns) { return backend_.zeros({bench_.rows, columns}, dtype_); }
+
+  const GemmBench& bench_;
+  Backend& backend_;
+  DType dtype_;
+  GemmReport report_;
+};
+
+void Bench::add(const std::string& name, const Gemm& product) {
+  GemmFigures figures;
+  figures.name = name;
+  figures.m = product.c.extent(0), figures.n = product.c.extent(1);
+  figures.k = product.a.extent(product.a_transposed ? 0 : 1);
+  backend_.weights_changed();
+  figures.best_s = best_seconds(backend_, product, bench_.seconds);
+  backend_.weights_changed();
+  figures.flops = 2.0 * static_cast<double>(figures.m) * static_cast<double>(figures.n) *
+                  static_cast<double>(figures.k) / figures.best_s;
+  figures.share = figures.flops / report_.peak_flops;
+  report_.products.push_back(figures);
+}
+
+void Bench::forward(const Layer& layer) {
+  Gemm product;
+  product.a = activations(layer.in);
+  product.b = backend_.zeros({layer.out, layer.in}, dtype_);
+  product.b_transposed = product.b_is_weight = true;
+  product.c = activations(layer.out);
+  product.epilogue = layer.forward;
+  if (layer.forward != Gemm::Epilogue::none) product.bias = backend_.zeros({layer.out}, dtype_);
+  if (layer.forward == Gemm::Epilogue::bias_gelu) product.aux = activations(layer.out);
+  add(layer.name + " forward", product);
+}
+
+void Bench::input_grad(const Layer& layer) {
+  Gemm product;
+  product.a = activations(layer.out);
+  product.b = backend_.zeros({layer.out, layer.in}, dtype_);
+  product.b_is_weight = true;
+  product.c = activations(layer.in);
+  product.epilogue = layer.input_grad;
+  if (layer.input_grad == Gemm::Epilogue::gelu_grad) product.aux = activations(layer.in);
+  add(layer.name + " input gradient", product);
+}
+
+void Bench::weight_grad(const Layer& layer) {
+  Gemm product;
+  product.a = activations(layer.out);
+  product.a_transposed = true;
+  product.b = activations(layer.in);
+  product.c = backend_.zeros({layer.out, layer.in}, DType::f32);
+  product.accumulate = true;
+  add(layer.name + " weight gradient", product);
+}
+
+GemmReport Bench::run() {
+  const GptConfig model = gpt_preset(bench_.preset);
+  const bool serial = bench_.device == "reference";
+  report_.device = backend_.name();
+  report_.peak_flops = measured_peak_flops(backend_, dtype_, serial ? 256 : 4096, 1);
+  using enum Gemm::Epilogue;
+  for (const Layer& layer :
+       {Layer{"attn.qkv", model.hidden, 3 * model.hidden, bias, none},
+        Layer{"attn.proj", model.hidden, model.hidden, bias, none},
+        Layer{"mlp.up", model.hidden, model.ff(), bias_gelu, none},
+        Layer{"mlp.down", model.ff(), model.hidden, bias, gelu_grad},
+        Layer{"logits", model.hidden, (model.vocabulary + 127) / 128 * 128, none, none}}) {
+    forward(layer);
+    input_grad(layer);
+    weight_grad(layer);
+  }
+  return report_;
+}
+
+}  // namespace
+
+GemmReport run_gemm_bench(const GemmBench& bench) {
+  require_usage(bench.rows >= 1, "--rows {}: use at least one", bench.rows);
+  require_usage(bench.precision == "fp32" || bench.precision == "bf16",
+                "--precision {}: use fp32 or bf16", bench.precision);
+  const auto backend = make_backend(bench.device, bench.threads);
+  return Bench(bench, *backend).run();
+}
+
+}  // namespace katman

@@ -1,0 +1,80 @@
+#include "orchestrator/bench/step.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "core/random.h"
+#include "orchestrator/bench/peak.h"
+#include "parallel/comm/threads.h"
+#include "parallel/trainer.h"
+
+namespace katman {
+namespace {
+
+TrainConfig config_of(const StepBench& bench) {
+  TrainConfig config;
+  config.model = gpt_preset(bench.preset);
+  if (bench.sequence) config.model.sequence = bench.sequence;
+  config.micro_batch = bench.micro_batch;
+  config.batch_sequences = bench.micro_batch * bench.micro_batches;
+  config.precision = bench.precision == "fp32" ? DType::f32 : DType::bf16;
+  config.rate = {.kind = LearningRate::Kind::constant, .peak = 1e-4f};
+  config.steps = bench.steps + 1;
+  return config;
+}
+
+Samples random_tokens(int64_t vocabulary) {
+  return [vocabulary](uint64_t sample, std::span<int32_t> tokens) {
+    for (size_t i = 0; i < tokens.size(); ++i)
+      tokens[i] =
+          static_cast<int32_t>(random_bits(Key(sample), i) % static_cast<uint64_t>(vocabulary));
+  };
+}
+
+void time_steps(const StepBench& bench, Trainer& trainer, Backend& backend, StepFigures& figures) {
+  figures.first_loss = trainer.step({}).loss;
+  const int64_t calls = backend.pool().usage().device_calls;
+  std::vector<double> seconds;
+  for (int64_t step = 0; step < bench.steps; ++step) {
+    const StepReport report = trainer.step({});
+    seconds.push_back(report.seconds);
+    figures.last_loss = report.loss;
+  }
+  figures.late_allocations = backend.pool().usage().device_calls - calls;
+  figures.memory_bytes = backend.pool().usage().peak_bytes;
+  std::ranges::sort(seconds);
+  figures.best_s = seconds.front();
+  figures.median_s = seconds[seconds.size() / 2];
+}
+
+}  // namespace
+
+StepFigures run_step_bench(const StepBench& bench) {
+  require_usage(bench.steps >= 1, "--steps {}: time at least one step", bench.steps);
+  require_usage(bench.micro_batch >= 1 && bench.micro_batches >= 1,
+                "a step needs at least one micro-batch of at least one sequence");
+  require_usage(bench.precision == "fp32" || bench.precision == "bf16",
+                "--precision {}: use fp32 or bf16", bench.precision);
+  const TrainConfig config = config_of(bench);
+  const auto backend = make_backend(bench.device, bench.threads);
+  StepFigures figures;
+  figures.device = backend->name();
+  figures.tokens_per_step = config.batch_sequences * config.model.sequence;
+  figures.flops_per_token = config.model.flops_per_token();
+  // Before and after: the better one is the machine's, whatever else it was doing.
+  const int64_t size = bench.device == "reference" ? 256 : 4096;
+  const double before = measured_peak_flops(*backend, config.precision, size, 1);
+  {
+    ThreadWorld world(1);
+    const auto comm = world.comm(0);
+    Trainer trainer(config, *backend, *comm, random_tokens(config.model.vocabulary));
+    backend->pool().reset_peak();
+    time_steps(bench, trainer, *backend, figures);
+  }
+  figures.peak_flops = std::max(before, measured_peak_flops(*backend, config.precision, size, 1));
+  figures.tokens_per_s = static_cast<double>(figures.tokens_per_step) / figures.median_s;
+  figures.mfu = figures.tokens_per_s * figures.flops_per_token / figures.peak_flops;
+  return figures;
+}
+
+}  // namespace katman

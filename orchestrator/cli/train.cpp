@@ -1,0 +1,90 @@
+// katman train: a run on this machine. katman worker: one rank of it.
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+
+#include "core/error.h"
+#include "orchestrator/cli/cli.h"
+#include "orchestrator/control/spec.h"
+#include "orchestrator/launch/local.h"
+#include "orchestrator/run_data.h"
+#include "parallel/comm/mpi.h"
+
+namespace katman {
+namespace {
+
+// For another rank: it may be writing the end of a checkpoint to a slow disk.
+constexpr std::chrono::minutes longest_wait{10};
+
+struct TrainOptions {
+  std::string run_file;
+  std::vector<std::string> sets;
+  bool check = false;
+};
+
+RunSpec completed_spec(const TrainOptions& options) {
+  RunSpec spec = read_run_file(options.run_file);
+  for (const std::string& assignment : options.sets) set_field(spec, assignment);
+  complete(spec, std::filesystem::path(options.run_file).stem().string());
+  return spec;
+}
+
+void run_train(const TrainOptions& options) {
+  const RunSpec spec = completed_spec(options);
+  // Before any rank starts: the corpus opens, and the model fits its tokenizer and the mesh.
+  train_config(spec, RunData(spec).vocabulary()).check();
+  if (options.check)
+    fmt::print("{}", to_text(spec));
+  else
+    run_here(spec);
+}
+
+}  // namespace
+
+void add_train(CLI::App& app) {
+  auto options = std::make_shared<TrainOptions>();
+  auto* command = app.add_subcommand("train", "pre-train a GPT on this machine");
+  command->add_option("RUN", options->run_file, "the run file: protobuf text, proto/run.proto")
+      ->required();
+  command->add_option("--set", options->sets, "override a field of the run file")
+      ->type_name("PATH=VALUE")
+      ->expected(1)
+      ->take_all();
+  command->add_flag("--check", options->check,
+                    "only check, and print the run file with every default filled in");
+  command->footer(
+      "Everything of the run goes to its directory (default: runs/NAME). Interrupt it, kill it: "
+      "the\n"
+      "same command goes on from its last checkpoint. Several ranks start under mpirun.\n"
+      "Example: katman train deploy/runs/gpt2-124m.textproto --set data.corpus=corpus --set "
+      "mesh.tp=2");
+  command->callback([options] { run_train(*options); });
+}
+
+void add_worker(CLI::App& app) {
+  struct Request {
+    std::string run_file;
+    int threads = 0;
+  };
+  auto request = std::make_shared<Request>();
+  auto* command =
+      app.add_subcommand("worker", "one rank of a run: started by mpirun or srun, not by people");
+  command->add_option("RUN", request->run_file, "the run file, the same for all ranks")->required();
+  command->add_option("--threads", request->threads,
+                      "of this rank, where the run file leaves device.threads open");
+  command->footer("Example: mpirun -n 4 katman worker run.textproto --threads 2");
+  command->callback([request] {
+    require_usage(
+        MpiSession::launched(),
+        "katman worker is started by mpirun or srun: mpirun -n RANKS katman worker {}; on "
+        "this machine, `katman train {}` does that itself",
+        request->run_file, request->run_file);
+    const RunSpec spec = completed_spec({.run_file = request->run_file, .sets = {}});
+    MpiSession session(longest_wait);
+    const auto world = session.world();
+    run_worker(spec, *world, request->threads);
+  });
+}
+
+}  // namespace katman

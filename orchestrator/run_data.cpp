@@ -1,0 +1,37 @@
+#include "orchestrator/run_data.h"
+
+#include <algorithm>
+
+#include "orchestrator/control/spec.h"
+
+namespace katman {
+
+RunData::RunData(const RunSpec& spec)
+    : corpus_(Corpus::open(spec.data().corpus())),
+      training_(corpus_, Split::train, model_config(spec, vocabulary()).sequence, spec.seed()) {
+  const int64_t sequence = training_.sequence();
+  if (corpus_.tokens(Split::validation) <= static_cast<uint64_t>(sequence)) return;
+  // In the order of the corpus's permutation, the same sequences every time.
+  validation_.emplace(corpus_, Split::validation, sequence, spec.seed());
+  validation_sequences_ = static_cast<int64_t>(
+      std::min<uint64_t>(spec.validation().sequences(), validation_->samples_per_epoch()));
+}
+
+Samples RunData::training(bool digested) {
+  return [this, digested](uint64_t index, std::span<int32_t> tokens) {
+    training_.sample(index, tokens);
+    if (digested) digest_ += sample_digest(index, tokens);
+  };
+}
+
+Samples RunData::validation() const {
+  return [this](uint64_t index, std::span<int32_t> tokens) { validation_->sample(index, tokens); };
+}
+
+double RunData::validation_bytes_per_token() const {
+  const SplitEntry& entry = corpus_.manifest().split(Split::validation);
+  return static_cast<double>(entry.text_bytes) /
+         static_cast<double>(std::max<uint64_t>(1, entry.tokens));
+}
+
+}  // namespace katman

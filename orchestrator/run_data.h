@@ -1,0 +1,44 @@
+// The corpus as a run sees it: samples by number, and a count of what was consumed.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+
+#include "data_pipeline/corpus/loader.h"
+#include "parallel/trainer.h"
+#include "proto/run.pb.h"
+
+namespace katman {
+
+// What one rank of a run reads. Opens the corpus of a completed spec; throws Error naming the file
+// that is missing or wrong. Not copyable: the functions it gives out refer to it.
+class RunData {
+ public:
+  explicit RunData(const RunSpec& spec);
+  RunData(const RunData&) = delete;
+  RunData& operator=(const RunData&) = delete;
+
+  const Corpus& corpus() const { return corpus_; }
+  int64_t vocabulary() const { return static_cast<int64_t>(corpus_.manifest().vocabulary); }
+
+  // `digested`: these samples count in digest(). One rank of every replica does that.
+  Samples training(bool digested);
+  // Sum of sample_digest over the training samples that this rank consumed, modulo 2^64.
+  uint64_t digest() const { return digest_; }
+
+  // Sequences to validate on: what the spec asks for, as far as the split goes; 0 when the split is
+  // shorter than one.
+  int64_t validation_sequences() const { return validation_sequences_; }
+  Samples validation() const;
+  double validation_bytes_per_token() const;
+
+ private:
+  Corpus corpus_;
+  Loader training_;
+  std::optional<Loader> validation_;
+  int64_t validation_sequences_ = 0;
+  std::atomic<uint64_t> digest_ = 0;
+};
+
+}  // namespace katman

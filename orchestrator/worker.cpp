@@ -1,0 +1,212 @@
+#include "orchestrator/worker.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+
+#include "core/log.h"
+#include "orchestrator/bench/peak.h"
+#include "orchestrator/control/reporter.h"
+#include "orchestrator/control/spec.h"
+#include "orchestrator/run_data.h"
+#include "orchestrator/signals.h"
+#include "parallel/checkpoint/checkpoint.h"
+#include "parallel/checkpoint/gather.h"
+
+namespace katman {
+namespace fs = std::filesystem;
+namespace {
+
+// One rank of one run. Everything that can be wrong with the spec is found while this is built.
+class Run {
+ public:
+  Run(const RunSpec& spec, Comm& world, int threads)
+      : spec_(spec),
+        world_(world),
+        data_(spec),
+        backend_(make_backend(spec.device().kind(), spec.device().threads()
+                                                        ? static_cast<int>(spec.device().threads())
+                                                        : threads)),
+        trainer_(train_config(spec, data_.vocabulary()), *backend_, world,
+                 data_.training(digests(world.rank()))),
+        directory_(prepare_directory()),
+        store_(directory_ / "checkpoints", store_options(), *backend_, world) {}
+
+  Outcome to_the_end();
+
+ private:
+  // The ends of a pipeline both read the tokens of a replica: its first tensor rank of the last
+  // stage counts them.
+  bool digests(int rank) const {
+    const auto& mesh = spec_.mesh();
+    const Mesh shape{static_cast<int>(mesh.tp()), static_cast<int>(mesh.dp()),
+                     static_cast<int>(mesh.pp())};
+    const Place place = shape.place(rank);
+    return place.tp == 0 && place.pp == shape.pp - 1;
+  }
+  bool speaks() const { return world_.rank() == 0; }
+  bool is_last(int64_t step) const { return step + 1 == static_cast<int64_t>(spec_.steps()); }
+
+  fs::path prepare_directory() const;
+  CheckpointOptions store_options() const;
+  void resume();
+  void compare_with(const CheckpointInfo& info) const;
+  void start_reporting();
+  bool step(const StopSignals& signals);
+  void validate(int64_t step);
+  void save();
+  uint64_t sum(uint64_t mine);
+
+  const RunSpec& spec_;
+  Comm& world_;
+  RunData data_;
+  std::unique_ptr<Backend> backend_;
+  Trainer trainer_;
+  fs::path directory_;
+  CheckpointStore store_;
+  std::optional<Reporter> reporter_;
+  // Of the steps before this incarnation, on all ranks.
+  uint64_t earlier_digest_ = 0;
+  int64_t skipped_ = 0, tokens_ = 0;
+};
+
+// What makes the directory a run: its spec, and the tokenizer that its ids mean.
+fs::path Run::prepare_directory() const {
+  const fs::path directory = spec_.directory();
+  if (!speaks()) return directory;
+  const Files files;
+  files.make_directory(directory);
+  files.write(directory / "run.textproto", to_text(spec_));
+  files.write(directory / "tokenizer.json", read_text(data_.corpus().tokenizer_path()));
+  return directory;
+}
+
+CheckpointOptions Run::store_options() const {
+  CheckpointOptions options;
+  options.keep_last = static_cast<int>(spec_.checkpoint().keep_last());
+  options.keep_every = static_cast<int64_t>(spec_.checkpoint().keep_every());
+  options.tokenizer = data_.corpus().tokenizer_path();
+  return options;
+}
+
+void Run::compare_with(const CheckpointInfo& info) const {
+  const std::string& fingerprint = data_.corpus().manifest().tokenizer_fingerprint;
+  require_usage(info.tokenizer_fingerprint == fingerprint,
+                "{} was trained with the tokenizer {}, but {} was made with {}: name its own "
+                "corpus, or another run directory",
+                spec_.directory(), info.tokenizer_fingerprint, spec_.data().corpus(), fingerprint);
+  if (!speaks()) return;
+  for (const std::string& line : differences(info.run, spec_))
+    spdlog::info("since the last checkpoint, the run file changed: {}", line);
+}
+
+void Run::resume() {
+  const auto info = store_.resume(trainer_.optimizer().pieces());
+  if (!info) return;
+  compare_with(*info);
+  trainer_.resume(info->step);
+  const auto counter = [&](const char* name) {
+    const auto found = info->counters.find(name);
+    return found == info->counters.end() ? 0 : found->second;
+  };
+  earlier_digest_ = static_cast<uint64_t>(counter("sample_digest"));
+  skipped_ = counter("skipped_steps");
+  tokens_ = counter("tokens");
+  if (speaks())
+    spdlog::info("going on after step {} of {}, from {}", info->step, spec_.steps(),
+                 info->directory.string());
+}
+
+uint64_t Run::sum(uint64_t mine) {
+  uint64_t total = 0;
+  for (const int64_t part : gather(world_, *backend_, static_cast<int64_t>(mine)))
+    total += static_cast<uint64_t>(part);
+  return total;
+}
+
+void Run::start_reporting() {
+  const DType dtype = trainer_.config().precision;
+  const bool serial = spec_.device().kind() == "reference";
+  const double mine = serial ? measured_peak_flops(*backend_, dtype, 256, 0.05)
+                             : measured_peak_flops(*backend_, dtype);
+  const double peak = static_cast<double>(sum(static_cast<uint64_t>(mine)));
+  if (!speaks()) return;
+  const GptConfig& model = trainer_.config().model;
+  spdlog::info("{}: {:.1f} million parameters, {} steps of {} tokens, {}, {}", spec_.name(),
+               static_cast<double>(model.parameters()) * 1e-6, spec_.steps(),
+               trainer_.config().batch_sequences * model.sequence,
+               to_string(trainer_.config().mesh), backend_->name());
+  for (const MemoryLine& line : trainer_.memory())
+    spdlog::info("memory of rank 0: {:<10} {:8.1f} MB, the layout promises {:8.1f} MB", line.what,
+                 static_cast<double>(line.allocated_bytes) * 1e-6,
+                 static_cast<double>(line.promised_bytes) * 1e-6);
+  if (data_.validation_sequences() == 0)
+    spdlog::warn(
+        "no validation loss: the validation split of {} has {} tokens, fewer than one "
+        "sequence of {}",
+        spec_.data().corpus(), data_.corpus().tokens(Split::validation), model.sequence);
+  reporter_.emplace(spec_, model.flops_per_token(), peak);
+}
+
+void Run::validate(int64_t step) {
+  if (data_.validation_sequences() == 0) return;
+  const double nats = trainer_.validate(data_.validation(), 0, data_.validation_sequences());
+  if (reporter_) reporter_->validation(step, nats, data_.validation_bytes_per_token());
+}
+
+void Run::save() {
+  CheckpointInfo info;
+  info.step = trainer_.next_step();
+  info.samples_consumed = static_cast<uint64_t>(info.step * trainer_.config().batch_sequences);
+  info.model = trainer_.config().model;
+  info.run = spec_;
+  info.mesh = trainer_.config().mesh;
+  info.tokenizer_fingerprint = data_.corpus().manifest().tokenizer_fingerprint;
+  info.counters = {{"sample_digest", static_cast<int64_t>(earlier_digest_ + sum(data_.digest()))},
+                   {"skipped_steps", skipped_},
+                   {"tokens", tokens_}};
+  store_.save(info, trainer_.optimizer().pieces());
+}
+
+// Whether to go on.
+bool Run::step(const StopSignals& signals) {
+  const StepReport report = trainer_.step({.stop = signals.requested()});
+  skipped_ += report.skipped;
+  tokens_ += report.tokens;
+  if (reporter_) reporter_->step(report);
+  const auto due = [&](uint64_t every) {
+    return is_last(report.step) || static_cast<uint64_t>(report.step + 1) % every == 0;
+  };
+  if (due(spec_.validation().every_steps())) validate(report.step);
+  if (report.agreed.stop || due(spec_.checkpoint().every_steps())) save();
+  return !report.agreed.stop;
+}
+
+Outcome Run::to_the_end() {
+  const StopSignals signals;
+  resume();
+  const auto steps = static_cast<int64_t>(spec_.steps());
+  if (trainer_.next_step() >= steps) {
+    if (speaks())
+      spdlog::info("{} is complete: all {} steps are done; raise steps to go on", spec_.directory(),
+                   steps);
+    return Outcome::completed;
+  }
+  start_reporting();
+  while (trainer_.next_step() < steps && step(signals)) {
+  }
+  require(store_.finish(), "the last checkpoint was not saved; the log above says why");
+  if (trainer_.next_step() >= steps) return Outcome::completed;
+  if (reporter_)
+    reporter_->say(fmt::format("stopped after step {} of {}; the same command goes on from there",
+                               trainer_.next_step(), steps));
+  return Outcome::stopped;
+}
+
+}  // namespace
+
+Outcome run_worker(const RunSpec& spec, Comm& world, int threads) {
+  return Run(spec, world, threads).to_the_end();
+}
+
+}  // namespace katman

@@ -1,0 +1,156 @@
+// The program itself: `katman train` from a run file to checkpoints and metrics.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <thread>
+
+#include "tests/support/small_run.h"
+
+namespace katman::testing {
+namespace {
+
+const SmallRun& small_run() {
+  static const SmallRun run;
+  return run;
+}
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+void expect_same_losses(const std::map<int64_t, double>& a, const std::map<int64_t, double>& b,
+                        double relative) {
+  ASSERT_EQ(a.size(), b.size());
+  for (const auto& [step, loss] : a) EXPECT_NEAR(b.at(step), loss, relative * loss) << step;
+}
+
+// Starts training and waits until it has done `steps` steps; nullptr when it ended before.
+void wait_for_steps(const std::string& directory, size_t steps) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (small_run().losses(directory).size() < steps) {
+    ASSERT_LT(std::chrono::steady_clock::now(), end) << "no step " << steps << " within a minute";
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+TEST(Train, starts_at_the_uniform_loss_and_learns) {
+  const Result result = small_run().train("learn", {"steps=40", "device.precision=fp32"});
+  ASSERT_EQ(result.status, 0) << result.output;
+  const auto losses = small_run().losses("learn");
+  ASSERT_EQ(losses.size(), 40u);
+  EXPECT_NEAR(losses.at(0), std::log(300), 0.05);
+  EXPECT_LT(losses.at(39), losses.at(0) - 1) << result.output;
+  EXPECT_TRUE(has(result.output, "bits per byte")) << result.output;
+}
+
+TEST(Train, killed_at_any_moment_it_goes_on_bit_for_bit) {
+  const std::vector<std::string> sets = {"steps=60", "model.dropout=0.1"};
+  ASSERT_EQ(small_run().train("whole", sets).status, 0);
+  Process killed(small_run().command("killed", sets), small_run().path("killed.log"));
+  wait_for_steps("killed", 6);
+  killed.signal(SIGKILL);
+  EXPECT_EQ(killed.wait(), 128 + SIGKILL);
+  ASSERT_LT(small_run().losses("killed").size(), 60u) << "it ended before it was killed";
+
+  const Result resumed = small_run().train("killed", sets);
+  ASSERT_EQ(resumed.status, 0) << resumed.output;
+  EXPECT_TRUE(has(resumed.output, "going on after step")) << resumed.output;
+  expect_same_losses(small_run().losses("whole"), small_run().losses("killed"), 0);
+  EXPECT_EQ(small_run().newest_checkpoint("whole"), small_run().newest_checkpoint("killed"));
+}
+
+TEST(Train, sigterm_saves_and_the_same_command_goes_on) {
+  const std::vector<std::string> sets = {"steps=60", "checkpoint.every_steps=1000"};
+  ASSERT_EQ(small_run().train("unstopped", sets).status, 0);
+  Process stopped(small_run().command("stopped", sets), small_run().path("stopped.log"));
+  wait_for_steps("stopped", 3);
+  stopped.signal(SIGTERM);
+  EXPECT_EQ(stopped.wait(), 0);
+  const std::string log = read_file(small_run().path("stopped.log"));
+  EXPECT_TRUE(has(log, "the same command goes on from there")) << log;
+  const size_t done = small_run().losses("stopped").size();
+  ASSERT_LT(done, 60u);
+  ASSERT_EQ(small_run().train("stopped", sets).status, 0);
+  expect_same_losses(small_run().losses("unstopped"), small_run().losses("stopped"), 0);
+  EXPECT_EQ(small_run().newest_checkpoint("unstopped"), small_run().newest_checkpoint("stopped"));
+}
+
+TEST(Train, a_complete_run_says_so_and_changes_nothing) {
+  ASSERT_EQ(small_run().train("complete").status, 0);
+  const auto before = small_run().newest_checkpoint("complete");
+  const Result again = small_run().train("complete");
+  EXPECT_EQ(again.status, 0);
+  EXPECT_TRUE(has(again.output, "is complete")) << again.output;
+  EXPECT_EQ(small_run().newest_checkpoint("complete"), before);
+}
+
+TEST(Train, micro_batches_ranks_and_backends_give_the_same_losses) {
+  const std::string fp32 = "device.precision=fp32";
+  ASSERT_EQ(small_run().train("one", {fp32}).status, 0);
+  const auto want = small_run().losses("one");
+  const std::vector<std::vector<std::string>> ways = {
+      {"data.micro_batch=3"},
+      {"device.kind=reference"},
+      {"mesh.tp=2", "mesh.pp=2", "mesh.sequence_parallel=true"},
+      {"mesh.dp=3", "mesh.recompute=full"},
+  };
+  for (const auto& way : ways) {
+    auto sets = way;
+    sets.push_back(fp32);
+    const Result result = small_run().train("way-" + way[0], sets);
+    ASSERT_EQ(result.status, 0) << way[0] << ": " << result.output;
+    expect_same_losses(want, small_run().losses("way-" + way[0]), 1e-5);
+  }
+}
+
+TEST(Train, a_run_resumes_on_another_layout_as_if_never_stopped) {
+  const std::string fp32 = "device.precision=fp32";
+  ASSERT_EQ(small_run().train("stays", {fp32}).status, 0);
+  Process first(small_run().command("moves", {fp32, "mesh.dp=2", "mesh.pp=2"}),
+                small_run().path("moves.log"));
+  wait_for_steps("moves", 5);
+  first.signal(SIGTERM);
+  EXPECT_EQ(first.wait(), 0) << read_file(small_run().path("moves.log"));
+  ASSERT_LT(small_run().losses("moves").size(), 12u);
+  const Result second = small_run().train("moves", {fp32, "mesh.tp=2"});
+  ASSERT_EQ(second.status, 0) << second.output;
+  expect_same_losses(small_run().losses("stays"), small_run().losses("moves"), 1e-5);
+}
+
+TEST(Train, what_cannot_work_is_refused_in_one_sentence_before_anything_starts) {
+  const std::map<std::string, std::string> refusals = {
+      {"model.hiden=3", "there is no field 'hiden' here; there are: preset, layers"},
+      {"mesh.tp=3", "the nearest mesh that fits: tp=1 dp=3 pp=1"},
+      {"mesh.pp=4", "cannot fill 4 pipeline stages"},
+      {"model.hidden=33", "model.hidden = 33 is not a multiple of model.heads = 4"},
+      {"steps=0", "steps is missing"},
+      {"learning_rate.kind=SQUARE", "'SQUARE' is not a value of learning_rate.kind"},
+      {"model.vocabulary=200", "give at least 300"},
+  };
+  for (const auto& [assignment, sentence] : refusals) {
+    const Result result = small_run().train("refused", {assignment});
+    EXPECT_EQ(result.status, 2) << assignment << ": " << result.output;
+    EXPECT_TRUE(has(result.output, sentence)) << assignment << ": " << result.output;
+    EXPECT_EQ(std::ranges::count(result.output, '\n'), 1) << result.output;
+  }
+  const Result nowhere = small_run().train("refused", {"data.corpus=/nowhere"});
+  EXPECT_EQ(nowhere.status, 1);
+  EXPECT_TRUE(has(nowhere.output, "/nowhere is not a corpus")) << nowhere.output;
+  EXPECT_FALSE(std::filesystem::exists(small_run().path("refused")));
+}
+
+TEST(Train, check_prints_the_run_with_every_default) {
+  auto command = small_run().command("checked");
+  command.emplace_back("--check");
+  const Result result = run(command);
+  EXPECT_EQ(result.status, 0);
+  for (const char* part : {"beta2: 0.95", "schedule: \"1f1b\"", "precision: \"bf16\"", "tp: 1"})
+    EXPECT_TRUE(has(result.output, part)) << part << " in " << result.output;
+  EXPECT_FALSE(std::filesystem::exists(small_run().path("checked")));
+}
+
+}  // namespace
+}  // namespace katman::testing
