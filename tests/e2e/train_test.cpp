@@ -47,13 +47,13 @@ TEST(Train, starts_at_the_uniform_loss_and_learns) {
 }
 
 TEST(Train, killed_at_any_moment_it_goes_on_bit_for_bit) {
-  const std::vector<std::string> sets = {"steps=60", "model.dropout=0.1"};
+  const std::vector<std::string> sets = {"steps=200", "model.dropout=0.1"};
   ASSERT_EQ(small_run().train("whole", sets).status, 0);
   Process killed(small_run().command("killed", sets), small_run().path("killed.log"));
-  wait_for_steps("killed", 6);
+  wait_for_steps("killed", 20);  // the second save finishes the first
   killed.signal(SIGKILL);
   EXPECT_EQ(killed.wait(), 128 + SIGKILL);
-  ASSERT_LT(small_run().losses("killed").size(), 60u) << "it ended before it was killed";
+  ASSERT_LT(small_run().losses("killed").size(), 200u) << "it ended before it was killed";
 
   const Result resumed = small_run().train("killed", sets);
   ASSERT_EQ(resumed.status, 0) << resumed.output;
@@ -63,7 +63,7 @@ TEST(Train, killed_at_any_moment_it_goes_on_bit_for_bit) {
 }
 
 TEST(Train, sigterm_saves_and_the_same_command_goes_on) {
-  const std::vector<std::string> sets = {"steps=60", "checkpoint.every_steps=1000"};
+  const std::vector<std::string> sets = {"steps=200", "checkpoint.every_steps=1000"};
   ASSERT_EQ(small_run().train("unstopped", sets).status, 0);
   Process stopped(small_run().command("stopped", sets), small_run().path("stopped.log"));
   wait_for_steps("stopped", 3);
@@ -72,7 +72,7 @@ TEST(Train, sigterm_saves_and_the_same_command_goes_on) {
   const std::string log = read_file(small_run().path("stopped.log"));
   EXPECT_TRUE(has(log, "the same command goes on from there")) << log;
   const size_t done = small_run().losses("stopped").size();
-  ASSERT_LT(done, 60u);
+  ASSERT_LT(done, 200u);
   ASSERT_EQ(small_run().train("stopped", sets).status, 0);
   expect_same_losses(small_run().losses("unstopped"), small_run().losses("stopped"), 0);
   EXPECT_EQ(small_run().newest_checkpoint("unstopped"), small_run().newest_checkpoint("stopped"));
@@ -108,14 +108,15 @@ TEST(Train, micro_batches_ranks_and_backends_give_the_same_losses) {
 
 TEST(Train, a_run_resumes_on_another_layout_as_if_never_stopped) {
   const std::string fp32 = "device.precision=fp32";
-  ASSERT_EQ(small_run().train("stays", {fp32}).status, 0);
-  Process first(small_run().command("moves", {fp32, "mesh.dp=2", "mesh.pp=2"}),
+  const std::string steps = "steps=100";
+  ASSERT_EQ(small_run().train("stays", {fp32, steps}).status, 0);
+  Process first(small_run().command("moves", {fp32, steps, "mesh.dp=2", "mesh.pp=2"}),
                 small_run().path("moves.log"));
   wait_for_steps("moves", 5);
   first.signal(SIGTERM);
   EXPECT_EQ(first.wait(), 0) << read_file(small_run().path("moves.log"));
-  ASSERT_LT(small_run().losses("moves").size(), 12u);
-  const Result second = small_run().train("moves", {fp32, "mesh.tp=2"});
+  ASSERT_LT(small_run().losses("moves").size(), 100u);
+  const Result second = small_run().train("moves", {fp32, steps, "mesh.tp=2"});
   ASSERT_EQ(second.status, 0) << second.output;
   expect_same_losses(small_run().losses("stays"), small_run().losses("moves"), 1e-5);
 }
