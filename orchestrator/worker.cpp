@@ -95,7 +95,7 @@ void Run::compare_with(const CheckpointInfo& info) const {
                 "{} was trained with the tokenizer {}, but {} was made with {}: name its own "
                 "corpus, or another run directory",
                 spec_.directory(), info.tokenizer_fingerprint, spec_.data().corpus(), fingerprint);
-  if (!speaks()) return;
+  if (!speaks() || info.run.steps() == 0) return;  // an imported model has no run
   for (const std::string& line : differences(info.run, spec_))
     spdlog::info("since the last checkpoint, the run file changed: {}", line);
 }

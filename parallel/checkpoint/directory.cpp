@@ -1,7 +1,8 @@
 #include "parallel/checkpoint/directory.h"
 
 #include <algorithm>
-#include <regex>
+#include <charconv>
+#include <string_view>
 
 #include "core/log.h"
 #include "parallel/checkpoint/checkpoint.h"
@@ -27,10 +28,18 @@ std::string checkpoint_name(int64_t step, uint64_t generation) {
 }
 
 std::optional<CommitLog::Entry> parse_checkpoint_name(const std::string& name) {
-  static const std::regex form(R"(step-(\d{8,18})\.g(\d{1,18}))");
-  std::smatch match;
-  if (!std::regex_match(name, match, form)) return std::nullopt;
-  return CommitLog::Entry{std::stoll(match[1]), std::stoull(match[2]), name, 0};
+  constexpr std::string_view before = "step-", between = ".g";
+  CommitLog::Entry entry{0, 0, name, 0};
+  const char* const end = name.data() + name.size();
+  if (!name.starts_with(before)) return std::nullopt;
+  const auto step = std::from_chars(name.data() + before.size(), end, entry.step);
+  if (step.ec != std::errc() || !std::string_view(step.ptr, end).starts_with(between))
+    return std::nullopt;
+  const auto generation = std::from_chars(step.ptr + between.size(), end, entry.generation);
+  if (generation.ec != std::errc() || generation.ptr != end) return std::nullopt;
+  // What else reads as two numbers (a sign, fewer digits) is no name that was given here.
+  if (checkpoint_name(entry.step, entry.generation) != name) return std::nullopt;
+  return entry;
 }
 
 std::vector<CommitLog::Entry> candidates(const fs::path& checkpoints, const CommitLog& log) {

@@ -1,0 +1,143 @@
+// What one does with a trained model: generate, inspect, verify, compare, exchange.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "parallel/checkpoint/checkpoint.h"
+#include "tests/support/small_run.h"
+
+namespace katman::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+// One trained run for all tests, saved by four ranks.
+const SmallRun& trained() {
+  static const SmallRun* run = [] {
+    auto* made = new SmallRun;
+    const Result result = made->train("run", {"mesh.tp=2", "mesh.pp=2"});
+    EXPECT_EQ(result.status, 0) << result.output;
+    return made;
+  }();
+  return *run;
+}
+
+Result katman_with(std::vector<std::string> words) {
+  words.insert(words.begin(), katman());
+  return run(words);
+}
+
+Result generate(std::vector<std::string> words) {
+  words.insert(words.begin(), {"generate", "--checkpoint", trained().path("run")});
+  return katman_with(words);
+}
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST(Generate, the_same_seed_says_the_same_and_another_something_else) {
+  const std::vector<std::string> words = {"--prompt", "the ", "--tokens", "40", "--seed", "5"};
+  const Result once = generate(words), again = generate(words);
+  ASSERT_EQ(once.status, 0) << once.output;
+  EXPECT_TRUE(once.output.starts_with("the ")) << once.output;
+  EXPECT_EQ(once.output, again.output);
+  EXPECT_NE(generate({"--prompt", "the ", "--tokens", "40", "--seed", "6"}).output, once.output);
+}
+
+TEST(Generate, json_holds_the_ids_and_cached_tokens_follow_from_the_whole_text) {
+  const Result result =
+      generate({"--ids", "5,6,7", "--tokens", "3", "--temperature", "0", "--json"});
+  ASSERT_EQ(result.status, 0) << result.output;
+  const auto ids = nlohmann::json::parse(result.output)["ids"].get<std::vector<int>>();
+  ASSERT_FALSE(ids.empty());
+  const Result next = generate({"--ids", "5,6,7," + std::to_string(ids[0]), "--tokens", "1",
+                                "--temperature", "0", "--json"});
+  if (ids.size() > 1) {
+    EXPECT_EQ(nlohmann::json::parse(next.output)["ids"][0], ids[1]);
+  }
+}
+
+TEST(Generate, what_cannot_be_is_refused_in_one_sentence) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> refusals = {
+      {{"--ids", "5,999"}, "999 is not a token"},
+      {{"--step", "77"}, "has no checkpoint of step 77; it has: "},
+      {{"--temperature", "-1"}, "temperature"},
+      {{"--precision", "fp8"}, "use fp32 or bf16"},
+      {{"--prompt", "a", "--prompt-file", "b"}, "not both"},
+  };
+  for (const auto& [words, sentence] : refusals) {
+    const Result result = generate(words);
+    EXPECT_EQ(result.status, 2) << result.output;
+    EXPECT_TRUE(has(result.output, sentence)) << result.output;
+  }
+  const Result nowhere = katman_with({"generate", "--checkpoint", "/nowhere", "--prompt", "x"});
+  EXPECT_EQ(nowhere.status, 2);
+  EXPECT_TRUE(has(nowhere.output, "there is no directory /nowhere")) << nowhere.output;
+}
+
+TEST(CheckpointCommand, inspect_says_what_is_there) {
+  const Result table = katman_with({"checkpoint", "inspect", trained().path("run")});
+  EXPECT_EQ(table.status, 0);
+  EXPECT_TRUE(has(table.output, "saved under tp=2 dp=1 pp=2")) << table.output;
+  EXPECT_TRUE(has(table.output, "h.1.attn.qkv.weight")) << table.output;
+  const Result json = katman_with({"checkpoint", "inspect", "--json", trained().path("run")});
+  const auto parsed = nlohmann::json::parse(json.output);
+  EXPECT_EQ(parsed["step"], 12);
+  EXPECT_EQ(parsed["samples_consumed"], 12 * 8);
+}
+
+TEST(CheckpointCommand, verify_names_the_damaged_file) {
+  const fs::path copy = trained().path("copy");
+  fs::copy(find_checkpoint(trained().path("run")), copy, fs::copy_options::recursive);
+  EXPECT_EQ(katman_with({"checkpoint", "verify", copy.string()}).status, 0);
+  std::fstream file(copy / "rank-00002.safetensors",
+                    std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(-9, std::ios::end);
+  const char byte = static_cast<char>(file.peek() ^ 4);
+  file.seekp(-9, std::ios::end);
+  file.put(byte);
+  file.close();
+  const Result damaged = katman_with({"checkpoint", "verify", copy.string()});
+  EXPECT_EQ(damaged.status, 1);
+  EXPECT_TRUE(has(damaged.output, "rank-00002.safetensors")) << damaged.output;
+}
+
+TEST(CheckpointCommand, a_model_comes_back_from_hugging_faces_format_bit_for_bit) {
+  const std::string run = trained().path("run"), out = trained().path("hf"),
+                    back = trained().path("back");
+  const Result exported = katman_with({"checkpoint", "export", "--to", "hf", out, run});
+  ASSERT_EQ(exported.status, 0) << exported.output;
+  for (const char* file : {"config.json", "model.safetensors", "tokenizer.json"})
+    EXPECT_TRUE(fs::exists(fs::path(out) / file)) << file;
+  EXPECT_EQ(katman_with({"checkpoint", "export", "--to", "hf", out, run}).status, 2);
+
+  const Result imported = katman_with({"checkpoint", "import", "--from", "hf", out, "--out", back});
+  ASSERT_EQ(imported.status, 0) << imported.output;
+  const Result same = katman_with({"checkpoint", "diff", run, back});
+  EXPECT_EQ(same.status, 0) << same.output;
+
+  const Result trained_further = trained().train("back", {"steps=4"});
+  EXPECT_EQ(trained_further.status, 0) << trained_further.output;
+  EXPECT_TRUE(has(trained_further.output, "going on after step 0")) << trained_further.output;
+  EXPECT_LT(trained().losses("back").at(0), trained().losses("run").at(0) - 0.1);
+  const Result different = katman_with({"checkpoint", "diff", run, back});
+  EXPECT_EQ(different.status, 1);
+  EXPECT_TRUE(has(different.output, "elements differ")) << different.output;
+}
+
+TEST(CheckpointCommand, a_model_that_is_no_gpt2_is_refused) {
+  const TempDir dir;
+  dir.write("config.json", R"({"model_type": "llama"})");
+  fs::copy(trained().path("run") + "/tokenizer.json", dir.file("tokenizer.json"));
+  const Result result = katman_with(
+      {"checkpoint", "import", "--from", "hf", dir.path().string(), "--out", dir.file("run")});
+  EXPECT_EQ(result.status, 2);
+  EXPECT_TRUE(has(result.output, "only gpt2 can be imported")) << result.output;
+  EXPECT_FALSE(fs::exists(dir.file("run")));
+}
+
+}  // namespace
+}  // namespace katman::testing
