@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -10,6 +11,7 @@
 #include "core/log.h"
 #include "data_pipeline/build.h"
 #include "data_pipeline/corpus/corpus.h"
+#include "data_pipeline/corpus/loader.h"
 #include "data_pipeline/corpus/permute.h"
 #include "orchestrator/cli/cli.h"
 #include "orchestrator/cli/watch.h"
@@ -140,7 +142,25 @@ struct InspectOptions {
   std::string directory;
   uint64_t samples = 3, seed = 0;
   bool verify = false, json = false;
+  std::string windows;  // "FIRST:COUNT"
+  int64_t sequence = 1024;
 };
+
+// What training sees: samples [first, first + count) as ids, each with the target of its last
+// token.
+void show_windows(const Corpus& corpus, const InspectOptions& options) {
+  uint64_t first = 0, count = 0;
+  const bool read = std::sscanf(options.windows.c_str(), "%lu:%lu", &first, &count) == 2;
+  require_usage(read, "--windows {}: write it as FIRST:COUNT, for example 0:8", options.windows);
+  const Loader loader(corpus, Split::train, options.sequence, options.seed);
+  std::vector<int32_t> ids(static_cast<size_t>(options.sequence) + 1);
+  auto samples = nlohmann::json::array();
+  for (uint64_t sample = first; sample < first + count; ++sample) {
+    loader.sample(sample, ids);
+    samples.push_back(ids);
+  }
+  fmt::print("{}\n", nlohmann::json{{"samples", samples}}.dump());
+}
 
 std::string sample_text(const Corpus& corpus, const Tokenizer& tokenizer, Split split,
                         uint64_t document) {
@@ -179,11 +199,19 @@ void add_inspect(CLI::App& data) {
       ->capture_default_str();
   command->add_flag("--verify", options->verify, "read every byte against its checksum");
   command->add_flag("--json", options->json, "the manifest as JSON");
+  command
+      ->add_option("--windows", options->windows,
+                   "the ids of these training samples, as a run with --seed sees them, as JSON")
+      ->type_name("FIRST:COUNT");
+  command->add_option("--sequence", options->sequence, "tokens of a sample, for --windows")
+      ->capture_default_str();
   command->footer("Example: katman data inspect corpus --samples 5 --verify");
   command->callback([options] {
     const Corpus corpus = Corpus::open(options->directory);
     if (options->verify) corpus.verify();
-    if (options->json)
+    if (!options->windows.empty())
+      show_windows(corpus, *options);
+    else if (options->json)
       fmt::print("{}", to_json(corpus.manifest()));
     else
       show(corpus, *options);
