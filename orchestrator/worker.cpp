@@ -51,6 +51,7 @@ class Run {
   CheckpointOptions store_options() const;
   void resume();
   void compare_with(const CheckpointInfo& info) const;
+  double measured_peak();
   void start_reporting();
   bool step(const StopSignals& signals);
   void validate(int64_t step);
@@ -124,12 +125,17 @@ uint64_t Run::sum(uint64_t mine) {
   return total;
 }
 
-void Run::start_reporting() {
+// FLOP/s of all ranks together. Collective.
+double Run::measured_peak() {
   const DType dtype = trainer_.config().precision;
   const bool serial = spec_.device().kind() == "reference";
   const double mine = serial ? measured_peak_flops(*backend_, dtype, 256, 0.05)
                              : measured_peak_flops(*backend_, dtype);
-  const double peak = static_cast<double>(sum(static_cast<uint64_t>(mine)));
+  return static_cast<double>(sum(static_cast<uint64_t>(mine)));
+}
+
+void Run::start_reporting() {
+  const double peak = measured_peak();
   if (!speaks()) return;
   const GptConfig& model = trainer_.config().model;
   spdlog::info("{}: {:.1f} million parameters, {} steps of {} tokens, {}, {}", spec_.name(),
@@ -149,6 +155,8 @@ void Run::start_reporting() {
 }
 
 void Run::validate(int64_t step) {
+  const double peak = measured_peak();
+  if (reporter_) reporter_->peak(peak);
   if (data_.validation_sequences() == 0) return;
   const double nats = trainer_.validate(data_.validation(), 0, data_.validation_sequences());
   if (reporter_) reporter_->validation(step, nats, data_.validation_bytes_per_token());

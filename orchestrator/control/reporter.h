@@ -1,6 +1,7 @@
 // What a person sees and a file keeps of a run, on the one rank that speaks for it.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -23,6 +24,8 @@ class Reporter {
   void step(const StepReport& report);
   // Mean loss in nats per token; bits per byte when the corpus knows its bytes per token (else 0).
   void validation(int64_t step, double nats, double bytes_per_token);
+  // A better measurement: whatever else the machine did during the earlier one is no merit of ours.
+  void peak(double flops) { peak_flops_ = std::max(peak_flops_, flops); }
   // A plain line that does not disturb the rewritten one.
   void say(const std::string& line);
 
