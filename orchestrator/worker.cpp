@@ -6,6 +6,7 @@
 
 #include "core/log.h"
 #include "orchestrator/bench/peak.h"
+#include "orchestrator/control/link.h"
 #include "orchestrator/control/reporter.h"
 #include "orchestrator/control/spec.h"
 #include "orchestrator/run_data.h"
@@ -20,17 +21,21 @@ namespace {
 // One rank of one run. Everything that can be wrong with the spec is found while this is built.
 class Run {
  public:
-  Run(const RunSpec& spec, Comm& world, int threads)
+  Run(const RunSpec& spec, Comm& world, const WorkerOptions& options)
       : spec_(spec),
+        options_(options),
         world_(world),
         data_(spec),
         backend_(make_backend(spec.device().kind(), spec.device().threads()
                                                         ? static_cast<int>(spec.device().threads())
-                                                        : threads)),
+                                                        : options.threads)),
         trainer_(train_config(spec, data_.vocabulary()), *backend_, world,
                  data_.training(digests(world.rank()))),
         directory_(prepare_directory()),
-        store_(directory_ / "checkpoints", store_options(), *backend_, world) {}
+        store_(directory_ / "checkpoints", store_options(), *backend_, world) {
+    if (speaks() && !options.report_to.empty())
+      link_.emplace(options.report_to, spec.name(), options.generation);
+  }
 
   Outcome to_the_end();
 
@@ -53,12 +58,14 @@ class Run {
   void compare_with(const CheckpointInfo& info) const;
   double measured_peak();
   void start_reporting();
+  void at(Phase phase);
   bool step(const StopSignals& signals);
   void validate(int64_t step);
   void save();
   uint64_t sum(uint64_t mine);
 
   const RunSpec& spec_;
+  const WorkerOptions& options_;
   Comm& world_;
   RunData data_;
   std::unique_ptr<Backend> backend_;
@@ -66,6 +73,7 @@ class Run {
   fs::path directory_;
   CheckpointStore store_;
   std::optional<Reporter> reporter_;
+  std::optional<Link> link_;
   // Of the steps before this incarnation, on all ranks.
   uint64_t earlier_digest_ = 0;
   int64_t skipped_ = 0, tokens_ = 0;
@@ -87,6 +95,7 @@ CheckpointOptions Run::store_options() const {
   options.keep_last = static_cast<int>(spec_.checkpoint().keep_last());
   options.keep_every = static_cast<int64_t>(spec_.checkpoint().keep_every());
   options.tokenizer = data_.corpus().tokenizer_path();
+  options.generation = options_.generation;
   return options;
 }
 
@@ -151,7 +160,7 @@ void Run::start_reporting() {
         "no validation loss: the validation split of {} has {} tokens, fewer than one "
         "sequence of {}",
         spec_.data().corpus(), data_.corpus().tokens(Split::validation), model.sequence);
-  reporter_.emplace(spec_, model.flops_per_token(), peak);
+  reporter_.emplace(spec_, store_.generation(), model.flops_per_token(), peak);
 }
 
 void Run::validate(int64_t step) {
@@ -176,17 +185,32 @@ void Run::save() {
   store_.save(info, trainer_.optimizer().pieces());
 }
 
+void Run::at(Phase phase) {
+  if (link_) link_->at(phase, trainer_.next_step());
+}
+
 // Whether to go on.
 bool Run::step(const StopSignals& signals) {
-  const StepReport report = trainer_.step({.stop = signals.requested()});
+  Wishes wishes = link_ ? link_->wishes() : Wishes();
+  wishes.stop |= signals.requested();
+  at(TRAINING);
+  const StepReport report = trainer_.step(wishes);
   skipped_ += report.skipped;
   tokens_ += report.tokens;
   if (reporter_) reporter_->step(report);
+  if (link_) link_->took(report.seconds);
   const auto due = [&](uint64_t every) {
     return is_last(report.step) || static_cast<uint64_t>(report.step + 1) % every == 0;
   };
-  if (due(spec_.validation().every_steps())) validate(report.step);
-  if (report.agreed.stop || due(spec_.checkpoint().every_steps())) save();
+  if (due(spec_.validation().every_steps())) {
+    at(VALIDATING);
+    validate(report.step);
+  }
+  if (report.agreed.stop || report.agreed.save || due(spec_.checkpoint().every_steps())) {
+    at(SAVING);
+    save();
+    if (link_) link_->saved(trainer_.next_step());
+  }
   return !report.agreed.stop;
 }
 
@@ -203,6 +227,7 @@ Outcome Run::to_the_end() {
   start_reporting();
   while (trainer_.next_step() < steps && step(signals)) {
   }
+  at(SAVING);
   require(store_.finish(), "the last checkpoint was not saved; the log above says why");
   if (trainer_.next_step() >= steps) return Outcome::completed;
   if (reporter_)
@@ -213,8 +238,8 @@ Outcome Run::to_the_end() {
 
 }  // namespace
 
-Outcome run_worker(const RunSpec& spec, Comm& world, int threads) {
-  return Run(spec, world, threads).to_the_end();
+Outcome run_worker(const RunSpec& spec, Comm& world, const WorkerOptions& options) {
+  return Run(spec, world, options).to_the_end();
 }
 
 }  // namespace katman

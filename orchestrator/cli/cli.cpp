@@ -41,6 +41,9 @@ int run_command_line(int argc, char** argv) {
   add_checkpoint(app);
   add_bench(app);
   add_schedule(app);
+  add_orchestrate(app);
+  add_submit(app);
+  add_runs(app);
   add_worker(app);
   return parse_and_run(app, argc, argv);
 }

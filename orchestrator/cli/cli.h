@@ -22,5 +22,11 @@ void add_checkpoint(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_schedule(CLI::App& app);
 void add_worker(CLI::App& app);
+void add_orchestrate(CLI::App& app);
+void add_submit(CLI::App& app);
+void add_runs(CLI::App& app);
+
+// --to HOST:PORT, where the orchestrator is.
+void add_orchestrator_option(CLI::App& command, std::string& address);
 
 }  // namespace katman

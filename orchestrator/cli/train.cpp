@@ -1,4 +1,7 @@
 // katman train: a run on this machine. katman worker: one rank of it.
+#include <signal.h>
+#include <sys/prctl.h>
+
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <filesystem>
@@ -9,7 +12,9 @@
 #include "orchestrator/control/spec.h"
 #include "orchestrator/launch/local.h"
 #include "orchestrator/run_data.h"
+#include "orchestrator/worker.h"
 #include "parallel/comm/mpi.h"
+#include "parallel/comm/threads.h"
 
 namespace katman {
 namespace {
@@ -40,6 +45,25 @@ void run_train(const TrainOptions& options) {
     run_here(spec);
 }
 
+void run_as_worker(const std::string& run_file, const WorkerOptions& options) {
+  // A rank ends with what started it (mpirun, or the shell that stands over it): nobody would look
+  // after it any more.
+  if (options.generation > 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
+  const RunSpec spec = completed_spec({.run_file = run_file, .sets = {}});
+  const auto& mesh = spec.mesh();
+  if (!MpiSession::launched() && mesh.tp() * mesh.dp() * mesh.pp() == 1) {
+    ThreadWorld world(1);
+    run_worker(spec, *world.comm(0), options);
+    return;
+  }
+  require_usage(MpiSession::launched(),
+                "{} needs several ranks: mpirun -n RANKS katman worker {}; on this machine, "
+                "`katman train {}` does that itself",
+                run_file, run_file, run_file);
+  MpiSession session(longest_wait);
+  run_worker(spec, *session.world(), options);
+}
+
 }  // namespace
 
 void add_train(CLI::App& app) {
@@ -65,26 +89,20 @@ void add_train(CLI::App& app) {
 void add_worker(CLI::App& app) {
   struct Request {
     std::string run_file;
-    int threads = 0;
+    WorkerOptions worker;
   };
   auto request = std::make_shared<Request>();
   auto* command =
       app.add_subcommand("worker", "one rank of a run: started by mpirun or srun, not by people");
   command->add_option("RUN", request->run_file, "the run file, the same for all ranks")->required();
-  command->add_option("--threads", request->threads,
+  command->add_option("--threads", request->worker.threads,
                       "of this rank, where the run file leaves device.threads open");
+  command->add_option("--generation", request->worker.generation,
+                      "which start of the run this is, by its orchestrator's count");
+  command->add_option("--report-to", request->worker.report_to, "the orchestrator")
+      ->type_name("HOST:PORT");
   command->footer("Example: mpirun -n 4 katman worker run.textproto --threads 2");
-  command->callback([request] {
-    require_usage(
-        MpiSession::launched(),
-        "katman worker is started by mpirun or srun: mpirun -n RANKS katman worker {}; on "
-        "this machine, `katman train {}` does that itself",
-        request->run_file, request->run_file);
-    const RunSpec spec = completed_spec({.run_file = request->run_file, .sets = {}});
-    MpiSession session(longest_wait);
-    const auto world = session.world();
-    run_worker(spec, *world, request->threads);
-  });
+  command->callback([request] { run_as_worker(request->run_file, request->worker); });
 }
 
 }  // namespace katman

@@ -49,12 +49,14 @@ void append(std::string& bytes, T value) {
 
 }  // namespace
 
-JsonLines::JsonLines(const std::string& path) : path_(path), out_(path, std::ios::app) {
+JsonLines::JsonLines(const std::string& path, uint64_t generation)
+    : path_(path), generation_(generation), out_(path, std::ios::app) {
   require(out_.good(), "cannot write metrics to {}", path);
 }
 
 void JsonLines::write(int64_t step, const Scalars& scalars) {
-  nlohmann::ordered_json line = {{"step", step}, {"time", unix_seconds()}};
+  nlohmann::ordered_json line = {
+      {"step", step}, {"generation", generation_}, {"time", unix_seconds()}};
   for (const auto& [name, value] : scalars)
     line[name] = std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
   out_ << line.dump() << '\n' << std::flush;

@@ -11,16 +11,18 @@ namespace katman {
 
 using Scalars = std::vector<std::pair<std::string, double>>;
 
-// metrics.jsonl: one object per line, {"step": n, "time": unix seconds, name: value...}. Appended
+// metrics.jsonl: one object per line, {"step": n, "generation": g, "time": unix seconds, name:
+// value...}. Appended
 // and flushed line by line, so that a killed run loses at most the line it was writing; a resumed
 // run goes on in the same file. Values that are not finite are written as null.
 class JsonLines {
  public:
-  explicit JsonLines(const std::string& path);
+  JsonLines(const std::string& path, uint64_t generation);
   void write(int64_t step, const Scalars& scalars);
 
  private:
   std::string path_;
+  uint64_t generation_;
   std::ofstream out_;
 };
 

@@ -16,8 +16,9 @@ std::string duration(double seconds) {
   return fmt::format("{} s", whole);
 }
 
-Reporter::Reporter(const RunSpec& spec, double flops_per_token, double peak_flops)
-    : lines_(spec.directory() + "/metrics.jsonl"),
+Reporter::Reporter(const RunSpec& spec, uint64_t generation, double flops_per_token,
+                   double peak_flops)
+    : lines_(spec.directory() + "/metrics.jsonl", generation),
       board_(spec.directory()),
       flops_per_token_(flops_per_token),
       peak_flops_(peak_flops),

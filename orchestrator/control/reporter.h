@@ -18,8 +18,9 @@ namespace katman {
 // line on a terminal, a plain line every few seconds elsewhere.
 class Reporter {
  public:
+  // generation: of the run, which its figures carry.
   // flops_per_token over peak_flops (of all ranks together) gives the utilisation.
-  Reporter(const RunSpec& spec, double flops_per_token, double peak_flops);
+  Reporter(const RunSpec& spec, uint64_t generation, double flops_per_token, double peak_flops);
 
   void step(const StepReport& report);
   // Mean loss in nats per token; bits per byte when the corpus knows its bytes per token (else 0).

@@ -30,6 +30,13 @@ int ranks_of(const RunSpec& spec) {
 }
 
 // Cores are shared out evenly; with more ranks than cores, ranks take turns.
+std::vector<std::string> worker_command(const RunSpec& spec, const std::string& run_file) {
+  const int ranks = ranks_of(spec);
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  return {fs::read_symlink("/proc/self/exe").string(), "worker", run_file,
+          "--threads=" + std::to_string(std::max(1, cores / ranks))};
+}
+
 std::vector<std::string> mpirun_command(const RunSpec& spec, const std::string& run_file) {
   const int ranks = ranks_of(spec);
   const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
@@ -37,10 +44,7 @@ std::vector<std::string> mpirun_command(const RunSpec& spec, const std::string& 
   if (geteuid() == 0) command.emplace_back("--allow-run-as-root");
   for (const char* word : {"--bind-to", ranks == cores ? "core" : "none"})
     command.emplace_back(word);
-  for (const std::string& word :
-       {fs::read_symlink("/proc/self/exe").string(), std::string("worker"), run_file,
-        "--threads=" + std::to_string(std::max(1, cores / ranks))})
-    command.push_back(word);
+  for (const std::string& word : worker_command(spec, run_file)) command.push_back(word);
   return command;
 }
 
@@ -85,6 +89,10 @@ Outcome run_under_mpirun(const RunSpec& spec) {
 }
 
 }  // namespace
+
+std::vector<std::string> launch_command(const RunSpec& spec, const std::string& run_file) {
+  return ranks_of(spec) > 1 ? mpirun_command(spec, run_file) : worker_command(spec, run_file);
+}
 
 Outcome run_here(const RunSpec& spec) {
   if (ranks_of(spec) > 1) return run_under_mpirun(spec);

@@ -84,7 +84,8 @@ void CheckpointStore::Parts::start() {
   std::string problem;
   if (first()) try {
       files.make_directory(directory);
-      generation = log.start(highest_generation(directory));
+      const uint64_t above = std::max<uint64_t>(options.generation, 1) - 1;
+      generation = log.start(std::max(highest_generation(directory), above));
       sweep(directory, log, generation, files);
     } catch (const Error& error) {
       problem = error.what();

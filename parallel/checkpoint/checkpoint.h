@@ -55,6 +55,7 @@ struct CheckpointOptions {
   std::filesystem::path tokenizer = {};  // copied into every checkpoint; empty: none
   std::chrono::seconds deadline{600};    // for all ranks' files of one save
   bool weights_only = false;             // masters without moments
+  uint64_t generation = 0;               // at least this one; the log may have seen later ones
   std::function<void(const FileOp&)> on_file_operation = {};  // for tests: called before each
 };
 

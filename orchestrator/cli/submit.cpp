@@ -1,0 +1,58 @@
+// katman submit: hands a run to an orchestrator.
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <memory>
+
+#include "core/error.h"
+#include "orchestrator/cli/cli.h"
+#include "orchestrator/control/client.h"
+#include "orchestrator/control/fleet.h"
+#include "orchestrator/control/spec.h"
+
+namespace katman {
+namespace {
+namespace fs = std::filesystem;
+
+struct SubmitOptions {
+  std::string run_file, to;
+  std::vector<std::string> sets;
+  int priority = 0;
+};
+
+void run_submit(const SubmitOptions& options) {
+  RunSpec spec = read_run_file(options.run_file);
+  for (const std::string& assignment : options.sets) set_field(spec, assignment);
+  if (spec.name().empty()) spec.set_name(fs::path(options.run_file).stem().string());
+  // A path means what it means here, wherever the orchestrator was started.
+  if (fs::exists(spec.data().corpus()))
+    spec.mutable_data()->set_corpus(fs::absolute(spec.data().corpus()).string());
+  SubmitRequest request;
+  request.set_id(new_id());
+  request.set_run_file(to_text(spec));
+  request.set_priority(options.priority);
+  request.set_actor(who_am_i());
+  const RunView run = Client(options.to).submit(request);
+  fmt::print("{}: {}; everything of it goes to {}\n", run.name(), to_string(run.state()),
+             run.directory());
+}
+
+}  // namespace
+
+void add_submit(CLI::App& app) {
+  auto options = std::make_shared<SubmitOptions>();
+  auto* command = app.add_subcommand("submit", "queue a run at an orchestrator");
+  command->add_option("RUN", options->run_file, "the run file: protobuf text, proto/run.proto")
+      ->required();
+  command->add_option("--set", options->sets, "override a field of the run file")
+      ->type_name("PATH=VALUE")
+      ->expected(1)
+      ->take_all();
+  command->add_option("--priority", options->priority, "higher goes first")->capture_default_str();
+  add_orchestrator_option(*command, options->to);
+  command->footer(
+      "Example: katman submit deploy/runs/gpt2-124m.textproto --set data.corpus=corpus --priority "
+      "1");
+  command->callback([options] { run_submit(*options); });
+}
+
+}  // namespace katman

@@ -1,0 +1,74 @@
+// The orchestrator: Fleet's decisions, made to happen. It owns a data directory, starts and watches
+// the processes of runs, and answers people and workers. It may be killed at any moment: runs go
+// on, and the next orchestrator on the same directory looks after them again.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "orchestrator/control/fleet.h"
+#include "orchestrator/control/series.h"
+#include "orchestrator/control/store.h"
+#include "orchestrator/launch/launcher.h"
+#include "parallel/checkpoint/commit_log.h"
+
+namespace katman {
+
+class Orchestrator {
+ public:
+  // data: katman.db and runs/NAME, made when missing. Throws Error when another orchestrator uses
+  // it.
+  Orchestrator(std::filesystem::path data, FleetPolicy policy, std::unique_ptr<Launcher> launcher);
+  ~Orchestrator();  // leaves the runs running
+  Orchestrator(const Orchestrator&) = delete;
+  Orchestrator& operator=(const Orchestrator&) = delete;
+
+  // From now on, runs are started and watched; their workers report to `address`.
+  void start(const std::string& address);
+
+  // For people. Each throws UsageError for what cannot be. Any thread.
+  RunView submit(const SubmitRequest& request);
+  RunList list();
+  RunView show(const std::string& run);
+  CommandResult command(const CommandRequest& request);
+  EventList events(const WatchRequest& request);
+  SeriesReply series(const SeriesRequest& request);
+  LogsReply logs(const LogsRequest& request);
+
+  // For workers. Any thread.
+  WorkerWishes report(const WorkerReport& report);
+
+ private:
+  class Lock;
+  struct Watched {  // a run with live processes
+    explicit Watched(const Job& job);
+    Job job;
+    Files files;
+    CommitLog log;
+  };
+  void look();  // the thread
+  void look_once();
+  void look_at(Watched& watched);
+  void act(Effects effects, const CommandRequest* command = nullptr);
+  void launch(const Effects::Target& target);
+  Watched& watched(const std::string& run, uint64_t generation);
+
+  std::filesystem::path data_;
+  std::unique_ptr<Lock> lock_;
+  std::mutex mutex_;  // of everything below
+  Database database_;
+  Store store_;
+  Series series_;
+  Fleet fleet_;
+  std::unique_ptr<Launcher> launcher_;
+  std::map<std::string, Watched> watched_;
+  std::string address_;
+  std::atomic<bool> over_ = false;
+  std::thread thread_;
+};
+
+}  // namespace katman
