@@ -18,6 +18,27 @@ namespace katman {
 namespace fs = std::filesystem;
 namespace {
 
+// Shapes alone do not tell models apart: other heads read the same weights differently, and fewer
+// layers or a tied embedding would leave some of them behind without a word.
+void check_same_model(const GptConfig& saved, const GptConfig& wanted, const std::string& run) {
+  const auto same = [&](const char* field, auto before, auto now) {
+    require_usage(before == now,
+                  "the checkpoints in {} have model.{} = {}, this run has {}: a model keeps its "
+                  "shape; name another directory for another model",
+                  run, field, before, now);
+  };
+  same("layers", saved.layers, wanted.layers);
+  same("hidden", saved.hidden, wanted.hidden);
+  same("heads", saved.heads, wanted.heads);
+  same("sequence", saved.sequence, wanted.sequence);
+  same("vocabulary", saved.vocabulary, wanted.vocabulary);
+  same("feed_forward", saved.ff(), wanted.ff());
+  same("tied_embedding", saved.tied_embedding, wanted.tied_embedding);
+  require_usage(saved.norm_epsilon == wanted.norm_epsilon,
+                "the model in {} was made with a norm epsilon of {}; training knows only {}", run,
+                saved.norm_epsilon, wanted.norm_epsilon);
+}
+
 // One rank of one run. Everything that can be wrong with the spec is found while this is built.
 class Run {
  public:
@@ -53,6 +74,7 @@ class Run {
   bool is_last(int64_t step) const { return step + 1 == static_cast<int64_t>(spec_.steps()); }
 
   fs::path prepare_directory() const;
+  void write_identity() const;
   CheckpointOptions store_options() const;
   void resume();
   void compare_with(const CheckpointInfo& info) const;
@@ -79,15 +101,19 @@ class Run {
   int64_t skipped_ = 0, tokens_ = 0;
 };
 
-// What makes the directory a run: its spec, and the tokenizer that its ids mean.
 fs::path Run::prepare_directory() const {
   const fs::path directory = spec_.directory();
-  if (!speaks()) return directory;
-  const Files files;
-  files.make_directory(directory);
-  files.write(directory / "run.textproto", to_text(spec_));
-  files.write(directory / "tokenizer.json", read_text(data_.corpus().tokenizer_path()));
+  if (speaks()) Files().make_directory(directory);
   return directory;
+}
+
+// What makes the directory a run: its spec, and the tokenizer that its ids mean. Written once the
+// spec is known to fit the checkpoints that are there: a refused one leaves no trace.
+void Run::write_identity() const {
+  if (!speaks()) return;
+  const Files files;
+  files.write(directory_ / "run.textproto", to_text(spec_));
+  files.write(directory_ / "tokenizer.json", read_text(data_.corpus().tokenizer_path()));
 }
 
 CheckpointOptions Run::store_options() const {
@@ -100,6 +126,7 @@ CheckpointOptions Run::store_options() const {
 }
 
 void Run::compare_with(const CheckpointInfo& info) const {
+  check_same_model(info.model, trainer_.config().model, spec_.directory());
   const std::string& fingerprint = data_.corpus().manifest().tokenizer_fingerprint;
   require_usage(info.tokenizer_fingerprint == fingerprint,
                 "{} was trained with the tokenizer {}, but {} was made with {}: name its own "
@@ -217,6 +244,7 @@ bool Run::step(const StopSignals& signals) {
 Outcome Run::to_the_end() {
   const StopSignals signals;
   resume();
+  write_identity();
   const auto steps = static_cast<int64_t>(spec_.steps());
   if (trainer_.next_step() >= steps) {
     if (speaks())

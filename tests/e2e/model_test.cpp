@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "parallel/checkpoint/checkpoint.h"
@@ -76,6 +77,24 @@ TEST(Generate, what_cannot_be_is_refused_in_one_sentence) {
   const Result nowhere = katman_with({"generate", "--checkpoint", "/nowhere", "--prompt", "x"});
   EXPECT_EQ(nowhere.status, 2);
   EXPECT_TRUE(has(nowhere.output, "there is no directory /nowhere")) << nowhere.output;
+}
+
+TEST(TrainAgain, another_model_than_the_saved_one_is_refused_and_leaves_no_trace) {
+  const fs::path copy = trained().path("kept");
+  fs::copy(trained().path("run"), copy, fs::copy_options::recursive);
+  const std::string before = read_file(copy / "run.textproto");
+  // Each of these fits the shapes of all tensors that it would load.
+  const std::map<std::string, std::string> refusals = {
+      {"model.heads=2", "have model.heads = 4, this run has 2"},
+      {"model.layers=1", "have model.layers = 2, this run has 1"},
+  };
+  for (const auto& [assignment, sentence] : refusals) {
+    const Result result = trained().train("kept", {"steps=14", assignment});
+    EXPECT_EQ(result.status, 2) << result.output;
+    EXPECT_TRUE(has(result.output, sentence)) << result.output;
+    EXPECT_EQ(read_file(copy / "run.textproto"), before) << assignment;
+    EXPECT_EQ(find_checkpoint(copy).filename(), find_checkpoint(trained().path("run")).filename());
+  }
 }
 
 TEST(CheckpointCommand, inspect_says_what_is_there) {
