@@ -13,6 +13,7 @@
 #include "orchestrator/signals.h"
 #include "parallel/checkpoint/checkpoint.h"
 #include "parallel/checkpoint/gather.h"
+#include "parallel/pipeline/draw.h"
 
 namespace katman {
 namespace fs = std::filesystem;
@@ -84,6 +85,7 @@ class Run {
   bool step(const StopSignals& signals);
   void validate(int64_t step);
   void save();
+  void write_timeline() const;
   uint64_t sum(uint64_t mine);
 
   const RunSpec& spec_;
@@ -212,6 +214,16 @@ void Run::save() {
   store_.save(info, trainer_.optimizer().pieces());
 }
 
+// What the stages of the first replica did in the last step, for katman schedule --timeline.
+void Run::write_timeline() const {
+  const Place place = trainer_.groups().place;
+  if (place.tp != 0 || place.dp != 0) return;
+  const Files files;
+  files.make_directory(directory_ / "timelines");
+  files.write(directory_ / "timelines" / fmt::format("stage-{}", place.pp),
+              to_text(trainer_.timeline()));
+}
+
 void Run::at(Phase phase) {
   if (link_) link_->at(phase, trainer_.next_step());
 }
@@ -256,6 +268,7 @@ Outcome Run::to_the_end() {
   while (trainer_.next_step() < steps && step(signals)) {
   }
   at(SAVING);
+  write_timeline();
   require(store_.finish(), "the last checkpoint was not saved; the log above says why");
   if (trainer_.next_step() >= steps) return Outcome::completed;
   if (reporter_)

@@ -202,12 +202,11 @@ std::vector<MemoryLine> Trainer::memory() const {
     values += bucket.value.bytes();
     grads += bucket.grad.bytes();
   }
-  const Mesh& mesh = p.config.mesh;
-  const int64_t mine = p.config.model.parameters() / (mesh.tp * mesh.pp);
+  const int64_t mine = parts_->params.elements();  // 1 / (tp pp), ends and ties aside
   const int64_t state = p.config.precision == DType::f32 ? 8 : 12;  // m, v, and an fp32 master
   return {{"weights", mine * bytes_of(p.config.precision), values},
           {"gradients", mine * bytes_of(DType::f32), grads},
-          {"optimizer", mine * state / mesh.dp, p.zero->state_bytes()}};
+          {"optimizer", mine * state / p.config.mesh.dp, p.zero->state_bytes()}};
 }
 
 }  // namespace katman

@@ -52,7 +52,8 @@ struct StepReport {
   Wishes agreed;
 };
 
-// Where a rank's memory goes: what the layout promises against what was allocated.
+// Where a rank's memory goes: what the layout promises (the boxes it holds, and of the optimizer's
+// state 1 / dp of them) against what was allocated, which is padded.
 struct MemoryLine {
   std::string what;
   int64_t promised_bytes = 0, allocated_bytes = 0;

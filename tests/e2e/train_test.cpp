@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "tests/support/small_run.h"
@@ -119,6 +120,17 @@ TEST(Train, a_run_resumes_on_another_layout_as_if_never_stopped) {
   const Result second = small_run().train("moves", {fp32, steps, "mesh.tp=2"});
   ASSERT_EQ(second.status, 0) << second.output;
   expect_same_losses(small_run().losses("stays"), small_run().losses("moves"), 1e-5);
+}
+
+TEST(Train, what_the_stages_did_is_written_and_can_be_seen) {
+  ASSERT_EQ(small_run().train("timed", {"mesh.pp=2", "mesh.schedule=zero_bubble"}).status, 0);
+  const Result seen = run({katman(), "schedule", "--json", "--timeline",
+                           small_run().path("timed/timelines/stage-0"),
+                           small_run().path("timed/timelines/stage-1")});
+  ASSERT_EQ(seen.status, 0) << seen.output;
+  const auto json = nlohmann::json::parse(seen.output);
+  EXPECT_GT(json["measured"], 0.0);
+  EXPECT_LT(json["measured"], 1.0);
 }
 
 TEST(Train, what_cannot_work_is_refused_in_one_sentence_before_anything_starts) {

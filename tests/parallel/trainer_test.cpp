@@ -172,7 +172,10 @@ TEST(Trainer, memory_is_what_the_layout_promises) {
     config.model.vocabulary = 128;
     config.model.tied_embedding = false;  // one table at either end
     config.precision = DType::bf16;
+    const auto whole = static_cast<double>(config.model.parameters());
     train_on_threads(config, 1, [&](Trainer& trainer) {
+      const auto share = static_cast<double>(trainer.params().elements());
+      EXPECT_NEAR(share * mesh.tp * mesh.pp / whole, 1, 0.1) << repro(config);
       for (const MemoryLine& line : trainer.memory())
         EXPECT_NEAR(
             static_cast<double>(line.allocated_bytes) / static_cast<double>(line.promised_bytes), 1,
