@@ -265,6 +265,7 @@ Outcome Run::to_the_end() {
     return Outcome::completed;
   }
   start_reporting();
+  store_.prepare(trainer_.optimizer().pieces());
   while (trainer_.next_step() < steps && step(signals)) {
   }
   at(SAVING);

@@ -8,6 +8,7 @@
 #include "orchestrator/cli/cli.h"
 #include "orchestrator/control/orchestrator.h"
 #include "orchestrator/control/server.h"
+#include "orchestrator/dashboard/dashboard.h"
 #include "orchestrator/launch/local.h"
 #include "orchestrator/signals.h"
 
@@ -16,7 +17,7 @@ namespace {
 
 struct OrchestrateOptions {
   std::string data = "orchestrator-data";
-  std::string listen = "127.0.0.1:7410";
+  std::string listen = "127.0.0.1:7410", dashboard = "127.0.0.1:7411";
   int slots = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 };
 
@@ -26,7 +27,9 @@ void run_orchestrate(const OrchestrateOptions& options) {
   const StopSignals signals;
   Orchestrator orchestrator(options.data, policy, std::make_unique<LocalLauncher>());
   const Server server(orchestrator, options.listen);
+  const Dashboard dashboard(orchestrator, options.dashboard);
   orchestrator.start(server.address());
+  spdlog::info("dashboard: http://{}/", dashboard.address());
   spdlog::info("looking after the runs in {}, {} slots; submit with: katman submit RUN.textproto{}",
                options.data, options.slots,
                server.address() == OrchestrateOptions().listen ? "" : " --to " + server.address());
@@ -44,6 +47,9 @@ void add_orchestrate(CLI::App& app) {
   command->add_option("--data", options->data, "directory of the store and of all runs")
       ->capture_default_str();
   command->add_option("--listen", options->listen, "where people and workers reach it")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  command->add_option("--dashboard", options->dashboard, "where a browser reaches it")
       ->type_name("HOST:PORT")
       ->capture_default_str();
   command->add_option("--slots", options->slots, "ranks that run at the same time")

@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "orchestrator/control/run_files.h"
 #include "orchestrator/control/spec.h"
 #include "orchestrator/run_data.h"
 
@@ -122,6 +123,7 @@ void Orchestrator::look() {
     try {
       const std::lock_guard lock(mutex_);
       look_once();
+      looked_at_ = unix_now();
     } catch (const std::exception& error) {
       spdlog::error("{}", error.what());  // a full disk, say: it may have room again later
     }
@@ -242,6 +244,28 @@ LogsReply Orchestrator::logs(const LogsRequest& request) {
   reply.set_text(text);
   return reply;
 }
+
+RunDetails Orchestrator::details(const std::string& run) {
+  RunDetails details;
+  RunSpec spec;
+  {
+    const std::lock_guard lock(mutex_);
+    *details.mutable_run() = fleet_.run(run);
+    spec = store_.spec(run);
+    for (const std::string& name : series_.names(run)) details.add_series(name);
+    for (const auto& [generation, step] : series_.beginnings(run)) {
+      Beginning& beginning = *details.add_generations();
+      beginning.set_generation(static_cast<uint64_t>(generation));
+      beginning.set_step(static_cast<uint64_t>(step));
+    }
+  }
+  details.set_run_file(to_text(spec));
+  add_checkpoints(spec.directory(), details);
+  add_timeline(spec.directory(), details);
+  return details;
+}
+
+double Orchestrator::seconds_since_it_looked() const { return unix_now() - looked_at_; }
 
 WorkerWishes Orchestrator::report(const WorkerReport& report) {
   const std::lock_guard lock(mutex_);

@@ -38,6 +38,9 @@ class Orchestrator {
   EventList events(const WatchRequest& request);
   SeriesReply series(const SeriesRequest& request);
   LogsReply logs(const LogsRequest& request);
+  RunDetails details(const std::string& run);
+  // Since the thread last saw to its runs.
+  double seconds_since_it_looked() const;
 
   // For workers. Any thread.
   WorkerWishes report(const WorkerReport& report);
@@ -67,6 +70,7 @@ class Orchestrator {
   std::unique_ptr<Launcher> launcher_;
   std::map<std::string, Watched> watched_;
   std::string address_;
+  std::atomic<double> looked_at_ = 0;
   std::atomic<bool> over_ = false;
   std::thread thread_;
 };

@@ -123,10 +123,7 @@ SeriesReply Series::read(const SeriesRequest& request) {
   int64_t level = levels - 1;
   while (level > 0 && points_at(level - 1) <= most) --level;
 
-  std::map<int64_t, int64_t> begins;
-  Query all(database_, "select generation, step from begins where run = ?");
-  all << request.run();
-  while (all.next()) begins[all.integer(0)] = all.integer(1);
+  const std::map<int64_t, int64_t> begins = beginnings(request.run());
   const auto discarded = [&](int64_t generation, int64_t step) {
     return std::any_of(begins.upper_bound(generation), begins.end(),
                        [&](const auto& later) { return later.second <= step; });
@@ -150,6 +147,14 @@ SeriesReply Series::read(const SeriesRequest& request) {
     point.set_discarded(discarded(rows.integer(0), rows.integer(1)));
   }
   return reply;
+}
+
+std::map<int64_t, int64_t> Series::beginnings(const std::string& run) {
+  std::map<int64_t, int64_t> begins;
+  Query all(database_, "select generation, step from begins where run = ?");
+  all << run;
+  while (all.next()) begins[all.integer(0)] = all.integer(1);
+  return begins;
 }
 
 std::vector<std::string> Series::names(const std::string& run) {

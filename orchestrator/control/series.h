@@ -32,6 +32,8 @@ class Series {
   // did again come as discarded, on top.
   SeriesReply read(const SeriesRequest& request);
   std::vector<std::string> names(const std::string& run);
+  // The first step of every generation.
+  std::map<int64_t, int64_t> beginnings(const std::string& run);
 
  private:
   struct Bucket;

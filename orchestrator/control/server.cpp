@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "orchestrator/control/address.h"
 #include "proto/control.grpc.pb.h"
 
 namespace katman {
@@ -52,6 +53,10 @@ class ControlService final : public Control::Service {
   grpc::Status Logs(grpc::ServerContext*, const LogsRequest* request, LogsReply* reply) override {
     return answer([&] { *reply = orchestrator_.logs(*request); });
   }
+  grpc::Status Details(grpc::ServerContext*, const ShowRequest* request,
+                       RunDetails* details) override {
+    return answer([&] { *details = orchestrator_.details(request->run()); });
+  }
   grpc::Status Watch(grpc::ServerContext* context, const WatchRequest* request,
                      grpc::ServerWriter<Event>* events) override {
     return answer([&] {
@@ -84,10 +89,6 @@ class WorkersService final : public Workers::Service {
   Orchestrator& orchestrator_;
 };
 
-bool is_loopback(const std::string& host) {
-  return host == "localhost" || host == "[::1]" || host.starts_with("127.");
-}
-
 }  // namespace
 
 struct Server::Parts {
@@ -100,14 +101,7 @@ struct Server::Parts {
 
 Server::Server(Orchestrator& orchestrator, const std::string& listen)
     : parts_(std::make_unique<Parts>(orchestrator)) {
-  const size_t colon = listen.rfind(':');
-  require_usage(colon != std::string::npos && colon > 0,
-                "cannot listen on '{}': write HOST:PORT, for example 127.0.0.1:7410", listen);
-  const std::string host = listen.substr(0, colon);
-  require_usage(is_loopback(host),
-                "refusing to listen on {}: whoever reaches that address could start and end runs; "
-                "listen on 127.0.0.1 and come through ssh -L 7410:127.0.0.1:7410",
-                listen);
+  const Address address = loopback_address(listen);
   int port = 0;
   grpc::ServerBuilder builder;
   builder.AddListeningPort(listen, grpc::InsecureServerCredentials(), &port);
@@ -118,7 +112,7 @@ Server::Server(Orchestrator& orchestrator, const std::string& listen)
   parts_->server = builder.BuildAndStart();
   require(parts_->server && port > 0,
           "cannot listen on {}: something else does; choose another port with --listen", listen);
-  address_ = fmt::format("{}:{}", host, port);
+  address_ = fmt::format("{}:{}", address.host, port);
 }
 
 Server::~Server() {

@@ -1,5 +1,8 @@
 #include "parallel/checkpoint/checkpoint.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <future>
@@ -174,6 +177,15 @@ bool CheckpointStore::Parts::room_for(int64_t my_bytes) {
   return false;
 }
 
+void CheckpointStore::prepare(std::span<const Piece> pieces) {
+  finish();
+  const int64_t bytes = Snapshot::bytes_of(pieces, parts_->options.weights_only);
+  parts_->writing = std::async(std::launch::async, [&parts = *parts_, bytes] {
+    parts.snapshot.reserve(bytes);
+    return Outcome::good;
+  });
+}
+
 void CheckpointStore::save(const CheckpointInfo& info, std::span<const Piece> pieces) {
   Parts& parts = *parts_;
   if (finish() && parts.last_step == info.step) return;
@@ -197,8 +209,10 @@ void CheckpointStore::save(const CheckpointInfo& info, std::span<const Piece> pi
     spdlog::debug("training stood still for {:.3f} s for the checkpoint", seconds_since(begin));
 }
 
-// Runs beside training; talks to nobody but the file system.
+// Runs beside training; talks to nobody but the file system. It takes the processor where training
+// waits: a thread of a team that is put off for it puts off the whole team.
 Outcome CheckpointStore::Parts::write(const SaveJob& job) {
+  setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 10);  // of this thread only
   try {
     write_all(job);
     return Outcome::good;

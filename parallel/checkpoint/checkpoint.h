@@ -100,6 +100,10 @@ class CheckpointStore {
   // damaged.
   std::optional<CheckpointInfo> resume(std::span<const Piece> wanted);
 
+  // Collective. Takes the memory that a save needs, in the background: the first save need not
+  // wait for the machine to find it.
+  void prepare(std::span<const Piece> pieces);
+
   // Collective. Copies the pieces that are owned and writes them in the background; first
   // finish()es the save before. A save that fails says so in the log; the checkpoints that exist
   // stay as they are.

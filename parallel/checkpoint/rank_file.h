@@ -2,6 +2,7 @@
 // that the manifest can be put together from the heads of the ranks' files alone.
 #pragma once
 
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -27,14 +28,20 @@ class Snapshot {
     std::span<const std::byte> data;
   };
 
+  // Takes memory for that, and touches it.
+  void reserve(int64_t bytes);
   // Copies every owned piece (only masters with weights_only) from the device.
   void take(std::span<const Piece> pieces, Backend& backend, bool weights_only);
+  static int64_t bytes_of(std::span<const Piece> pieces, bool weights_only);
   const std::vector<Part>& parts() const { return parts_; }
   int64_t bytes() const { return bytes_; }
 
  private:
   std::vector<Part> parts_;
-  std::unique_ptr<std::byte[]> memory_;
+  struct Free {
+    void operator()(std::byte* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<std::byte, Free> memory_;
   int64_t bytes_ = 0, capacity_ = 0;
 };
 

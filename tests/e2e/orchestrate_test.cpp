@@ -1,9 +1,11 @@
 // The orchestrator with real processes: submit, command, kill what can be killed.
 #include <gtest/gtest.h>
+#include <httplib.h>
 #include <signal.h>
 
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <thread>
 
@@ -33,10 +35,10 @@ class Service {
   // Returns when it listens. The second time on the port of the first.
   void start() {
     log_ = data_ + "-" + std::to_string(++starts_) + ".log";
-    process_ =
-        std::make_unique<Process>(std::vector<std::string>{katman(), "orchestrate", "--data", data_,
-                                                           "--listen", address_, "--slots=2"},
-                                  log_);
+    process_ = std::make_unique<Process>(
+        std::vector<std::string>{katman(), "orchestrate", "--data", data_, "--listen", address_,
+                                 "--slots=2", "--dashboard=127.0.0.1:0"},
+        log_);
     eventually("it listens", [&] {
       const std::string log = read_file(log_);
       const size_t at = log.find("--to ");
@@ -47,6 +49,11 @@ class Service {
   }
   Process& process() { return *process_; }
   Client client() const { return Client(address_); }
+  httplib::Client browser() const {
+    const std::string before = "dashboard: http://", text = log();
+    const size_t at = text.find(before) + before.size();
+    return httplib::Client("http://" + text.substr(at, text.find('/', at) - at));
+  }
 
   void submit(const std::string& name, std::vector<std::string> sets = {}) const {
     std::vector<std::string> words = {
@@ -194,6 +201,75 @@ TEST(Orchestrate, every_command_does_what_it_says) {
   EXPECT_EQ(stopped.run().state(), RunView::STOPPED);
   EXPECT_GT(stopped.run().committed(), paused_at);
   EXPECT_EQ(stopped.run().restarts(), 0u) << "none of this was an error";
+}
+
+constexpr const char* json_type = "application/json";
+
+TEST(Dashboard, shows_and_commands_a_live_run) {
+  const Service service("dashboard");
+  httplib::Client browser = service.browser();
+  EXPECT_NE(browser.Get("/")->body.find("<title>Katman</title>"), std::string::npos);
+  service.submit("seen", {"steps=100000", "checkpoint.every_steps=20", "mesh.pp=2"});
+  service.wait_for("seen", RunView::RUNNING, 30);
+  const nlohmann::json command = {{"id", "1"}, {"run", "seen"}, {"verb", "STOP_RUN"}};
+  nlohmann::json result;
+  service.eventually("the page's command is done", [&] {
+    result = nlohmann::json::parse(browser.Post("/api/command", command.dump(), json_type)->body);
+    return result.at("outcome") != "PENDING";
+  });
+  EXPECT_EQ(result.at("outcome"), "DONE") << result;
+  const RunView stopped = service.wait_for("seen", RunView::STOPPED);
+
+  const auto get = [&](const char* path) { return nlohmann::json::parse(browser.Get(path)->body); };
+  EXPECT_EQ(get("/api/runs").at("runs").at(0).at("state"), "STOPPED");
+  const auto details = get("/api/run?run=seen");
+  EXPECT_EQ(details.at("checkpoints").back().at("step"), std::to_string(stopped.step()));
+  EXPECT_NE(details.at("timeline_svg").get<std::string>().find("<svg"), std::string::npos);
+  const auto points = get("/api/series?run=seen&name=loss&points=100000").at("points");
+  const std::map<int64_t, double> losses = small_run().losses(service.directory("seen"));
+  ASSERT_EQ(points.size(), losses.size());
+  for (const auto& point : points)
+    EXPECT_EQ(point.at("mean"), losses.at(std::stoll(point.at("step").get<std::string>())));
+  EXPECT_NE(
+      browser.Get("/metrics")->body.find("katman_run_state{run=\"seen\",state=\"stopped\"} 1"),
+      std::string::npos);
+  EXPECT_EQ(browser.Get("/readyz")->status, 200);
+}
+
+TEST(Dashboard, sends_what_happens_as_it_happens) {
+  const Service service("dashboard-events");
+  service.submit("heard");
+  service.wait_for("heard", RunView::COMPLETED);
+  std::string text;
+  service.browser().Get("/api/events", {{"Last-Event-ID", "1"}},
+                        [&](const char* bytes, size_t count) {
+                          text.append(bytes, count);
+                          return text.find("event: runs") == std::string::npos;
+                        });
+  EXPECT_EQ(text.find("id: 1\n"), std::string::npos);  // that one is known
+  EXPECT_NE(text.find("id: 2\n"), std::string::npos);
+  EXPECT_NE(text.find("\"text\":\"completed\""), std::string::npos) << text;
+}
+
+TEST(Dashboard, what_cannot_be_is_refused_in_one_sentence) {
+  const Service service("dashboard-refuses");
+  httplib::Client browser = service.browser();
+  const auto expect = [](const httplib::Result& reply, int status, const std::string& words) {
+    ASSERT_TRUE(reply);
+    EXPECT_EQ(reply->status, status) << reply->body;
+    EXPECT_NE(reply->body.find(words), std::string::npos) << reply->body;
+  };
+  expect(browser.Get("/api/runs", {{"Host", "127.evil.example"}}), 403, "not answered");
+  expect(browser.Get("/api/runs", {{"Origin", "http://evil.example"}}), 403, "not answered");
+  expect(browser.Post("/api/command", "{}", "text/plain"), 403, "not answered");
+  expect(browser.Post("/api/command", "{]", json_type), 400, "this is no CommandRequest");
+  expect(browser.Post("/api/command", R"({"sudo": 1})", json_type), 400, "sudo");
+  expect(browser.Post("/api/submit", R"({"id": "1", "run_file": "steps: -1"})", json_type), 400,
+         "run file");
+  expect(browser.Post("/api/submit", std::string(1 << 20, ' '), json_type), 413, "");
+  expect(browser.Get("/api/run?run=none"), 400, "there is no run 'none'");
+  expect(browser.Get("/api/series?run=none&name=loss&points=-1"), 400, "not a number");
+  expect(browser.Get("/api/runs"), 200, "runs");
 }
 
 TEST(Orchestrate, what_cannot_be_is_refused_in_one_sentence) {

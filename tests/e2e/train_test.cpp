@@ -120,6 +120,15 @@ TEST(Train, a_run_resumes_on_another_layout_as_if_never_stopped) {
   const Result second = small_run().train("moves", {fp32, steps, "mesh.tp=2"});
   ASSERT_EQ(second.status, 0) << second.output;
   expect_same_losses(small_run().losses("stays"), small_run().losses("moves"), 1e-5);
+  // The same samples, each once: neither the interruption nor the layouts lost or repeated any.
+  const auto digest = [](const std::string& directory) {
+    const Result result =
+        run({katman(), "checkpoint", "inspect", "--json", small_run().path(directory)});
+    return nlohmann::json::parse(result.output).at("counters").at("sample_digest");
+  };
+  EXPECT_EQ(digest("stays"), digest("moves"));
+  ASSERT_EQ(small_run().train("three", {fp32, steps, "mesh.dp=3"}).status, 0);
+  EXPECT_EQ(digest("stays"), digest("three"));
 }
 
 TEST(Train, what_the_stages_did_is_written_and_can_be_seen) {
