@@ -2,7 +2,6 @@
 #pragma once
 
 #include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -10,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "core/bf16.h"
 #include "core/error.h"
 
 namespace katman {
@@ -20,22 +20,6 @@ constexpr int64_t bytes_of(DType type) {
   return type == DType::u8 ? 1 : type == DType::bf16 ? 2 : 4;
 }
 const char* name_of(DType type);  // as safetensors spells it: F32, BF16, I32, U8
-
-// The upper half of a float: same exponent, 8 bits of precision. Rounds to nearest even, keeps NaN.
-struct bf16 {
-  uint16_t bits = 0;
-
-  bf16() = default;
-  explicit constexpr bf16(float value) {
-    const auto word = std::bit_cast<uint32_t>(value);
-    const bool is_nan = (word & 0x7fffffff) > 0x7f800000;
-    const uint32_t rounded = is_nan ? word | 0x400000 : word + 0x7fff + ((word >> 16) & 1);
-    bits = static_cast<uint16_t>(rounded >> 16);
-  }
-  explicit constexpr operator float() const {
-    return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
-  }
-};
 
 // Up to four extents, outermost first. The product of none is 1.
 class Shape {

@@ -1,0 +1,60 @@
+#include "core/cuda_library.h"
+
+#include <dlfcn.h>
+
+#include <charconv>
+#include <system_error>
+
+namespace katman {
+namespace {
+
+constexpr const char* library_name = "libkatman_cuda.so";
+
+}  // namespace
+
+std::optional<int> cuda_device_of(const std::string& kind) {
+  if (kind == "cuda") return 0;
+  if (!kind.starts_with("cuda:")) return {};
+  int device = -1;
+  const char *begin = kind.data() + 5, *end = kind.data() + kind.size();
+  const auto [stop, error] = std::from_chars(begin, end, device);
+  require_usage(error == std::errc() && stop == end && device >= 0,
+                "\"{}\" names no device; write cuda:0 for the first one", kind);
+  return device;
+}
+
+CudaLibrary::CudaLibrary(const std::filesystem::path& file)
+    : file_(file), handle_(dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL)) {
+  if (!handle_)
+    fail("cannot load {}: {}; install the CUDA libraries it needs or add them to LD_LIBRARY_PATH",
+         file.string(), dlerror());
+}
+
+CudaLibrary CudaLibrary::beside_me() {
+  const auto here = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  for (const auto& file : {here / library_name, here.parent_path() / "lib/katman" / library_name})
+    if (std::filesystem::exists(file)) return CudaLibrary(file);
+  fail(
+      "no {} beside this program ({}): it was built where there was no CUDA toolkit, so it "
+      "computes "
+      "on the CPU only",
+      library_name, here.string());
+}
+
+void* CudaLibrary::symbol(const char* name) const {
+  void* found = dlsym(handle_, name);
+  require(found != nullptr, "{} has no {}: it belongs to another version of Katman", file_.string(),
+          name);
+  return found;
+}
+
+std::unique_ptr<Backend> CudaLibrary::backend(int device) const {
+  const auto make = reinterpret_cast<MakeBackend*>(symbol(make_backend_name));
+  return std::unique_ptr<Backend>(make(device));
+}
+
+int CudaLibrary::devices() const {
+  return reinterpret_cast<CountDevices*>(symbol(count_devices_name))();
+}
+
+}  // namespace katman
