@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "core/device_queue.h"
 #include "core/pool.h"
 #include "core/random.h"
 #include "core/tensor.h"
@@ -72,6 +73,8 @@ class Backend {
 
   virtual std::string name() const = 0;  // "cpu (oneDNN 2.6, avx512_core_bf16, 2 threads)"
   virtual Pool& pool() = 0;
+  // What the operations below are enqueued on, for those who exchange tensors with other ranks.
+  virtual DeviceQueue& queue() = 0;
   // Uninitialised memory from the pool.
   Tensor empty(const Shape& shape, DType dtype);
   Tensor zeros(const Shape& shape, DType dtype);

@@ -13,6 +13,7 @@ Pool make_host_pool();
 class HostBackend : public Backend {
  public:
   Pool& pool() override { return pool_; }
+  DeviceQueue& queue() override { return host_queue(); }
   void copy(const Tensor& from, const Tensor& to) override;
   void fill_zero(const Tensor& t) override;
   void upload(const void* host, const Tensor& to) override;

@@ -9,6 +9,7 @@
 
 #include "core/backend.h"
 #include "core/cuda/device.h"
+#include "core/cuda/queue.h"
 
 namespace katman {
 
@@ -23,6 +24,7 @@ class CudaBackend : public Backend {
 
   std::string name() const override;
   Pool& pool() override { return pool_; }
+  DeviceQueue& queue() override { return queue_; }
   void copy(const Tensor& from, const Tensor& to) override;
   void fill_zero(const Tensor& t) override;
   void upload(const void* host, const Tensor& to) override;
@@ -80,6 +82,7 @@ class CudaBackend : public Backend {
  private:
   CudaDevice device_;
   Stream stream_;
+  CudaQueue queue_{device_, stream_};
   Staging staging_;
   Pool pool_;
 };

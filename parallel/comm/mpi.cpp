@@ -8,8 +8,9 @@
 #include <map>
 #include <numeric>
 
+#include "core/sum.h"
 #include "parallel/comm/mpi_engine.h"
-#include "parallel/comm/sum.h"
+#include "parallel/comm/slices.h"
 
 namespace katman {
 namespace {
@@ -94,7 +95,7 @@ class MpiComm : public Comm {
   }
 
   Work all_gather(const Tensor& mine, const Tensor& all) override {
-    require_slices(mine, all, "all_gather");
+    require_slices(*this, mine, all, "all_gather");
     return start(Kind::all_gather, mine, all, 0, {[team = team_](MpiOperation& op) {
                    const Tensor place = team.slice(op.out, team.rank);
                    std::memmove(place.raw(), op.in.raw(), static_cast<size_t>(place.bytes()));
@@ -104,7 +105,7 @@ class MpiComm : public Comm {
 
   Work reduce_scatter(const Tensor& all, const Tensor& mine) override {
     require_summable(all.dtype(), name_ + ": reduce_scatter");
-    require_slices(mine, all, "reduce_scatter");
+    require_slices(*this, mine, all, "reduce_scatter");
     return start(
         Kind::reduce_scatter, all, mine, all.elements(),
         {[team = team_](MpiOperation& op) { team.send_slices_to_owners(op); },
@@ -203,12 +204,6 @@ class MpiComm : public Comm {
     require(peer >= 0 && peer < size() && peer != rank(), "{}: there is no {} rank {}", name_, verb,
             peer);
     return numbers[peer]++;
-  }
-  void require_slices(const Tensor& mine, const Tensor& all, const char* operation) const {
-    require(mine.dtype() == all.dtype() && mine.elements() * size() == all.elements(),
-            "{}: {} needs {} equal slices, not {} {} of {} {}", name_, operation, size(),
-            katman::name_of(mine.dtype()), to_string(mine.shape()), katman::name_of(all.dtype()),
-            to_string(all.shape()));
   }
 
   MpiEngine& engine_;

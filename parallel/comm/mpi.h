@@ -11,7 +11,7 @@ namespace katman {
 class MpiEngine;
 
 // The process's part in an MPI job. Messages are plain sends and receives between pairs; sums are
-// formed here (parallel/comm/sum.h), so that they are the same on every MPI and right for bf16. A
+// formed here (core/sum.h), so that they are the same on every MPI and right for bf16. A
 // thread of its own keeps transfers moving while the rank computes, and sleeps when there are none.
 // Every message says what its sender thinks it is part of: ranks that disagree about operation,
 // type or size get an Error that names both.

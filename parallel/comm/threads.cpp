@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <cstring>
 #include <deque>
 #include <map>
 #include <mutex>
@@ -12,7 +11,8 @@
 #include <tuple>
 #include <vector>
 
-#include "parallel/comm/sum.h"
+#include "core/sum.h"
+#include "parallel/comm/slices.h"
 
 namespace katman {
 namespace {
@@ -23,7 +23,8 @@ struct Call {
   DType type = DType::u8;
   int64_t elements = 0;  // of the whole, equal on all ranks
   Tensor in = {}, out = {};
-  int color = 0, key = 0;  // split
+  DeviceQueue::Mark ready = {};  // what was enqueued before
+  int color = 0, key = 0;        // split
 
   bool matches(const Call& other) const {
     return std::string_view(operation) == other.operation && type == other.type &&
@@ -42,15 +43,18 @@ struct Meeting {
   std::vector<bool> present;  // [rank]
   size_t arrived = 0;
   bool done = false;
+  DeviceQueue::Mark result;                    // valid when done: what waiting ranks come after
   std::vector<std::shared_ptr<Group>> groups;  // [rank], result of split
 };
 
 // One half of a transfer between two ranks, waiting for the other.
 struct Half {
   Tensor tensor;
+  DeviceQueue::Mark ready;
   bool done = false;
+  DeviceQueue::Mark result = {};
 };
-using Queue = std::deque<std::shared_ptr<Half>>;
+using Halves = std::deque<std::shared_ptr<Half>>;
 
 struct Group {
   Group(std::vector<int> members, std::chrono::milliseconds deadline)
@@ -62,7 +66,7 @@ struct Group {
   std::condition_variable changed;
   std::string failure;                                   // not empty: every wait throws it
   std::map<int64_t, std::shared_ptr<Meeting>> meetings;  // [sequence number]
-  std::map<std::pair<int, int>, Queue> sends, recvs;     // [from, to]
+  std::map<std::pair<int, int>, Halves> sends, recvs;    // [from, to]
 
   int size() const { return static_cast<int>(members.size()); }
   void abort(const std::string& why) {
@@ -100,28 +104,28 @@ std::vector<const std::byte*> inputs(const Meeting& meeting, int64_t offset_byte
   return parts;
 }
 
-void reduce_all(Meeting& meeting) {
+void reduce_all(Meeting& meeting, DeviceQueue& queue) {
   const Call& first = meeting.calls[0];
-  sum_parts(inputs(meeting, 0), first.type, first.elements, first.out.raw());
+  queue.sum(inputs(meeting, 0), first.type, first.elements, first.out.raw());
   for (const Call& call : std::span(meeting.calls).subspan(1))
-    std::memcpy(call.out.raw(), first.out.raw(), static_cast<size_t>(first.out.bytes()));
+    queue.move(first.out.raw(), call.out.raw(), first.out.bytes());
 }
 
-void gather_all(Meeting& meeting) {
+void gather_all(Meeting& meeting, DeviceQueue& queue) {
   int64_t offset = 0;
   for (const Call& from : meeting.calls) {
     for (const Call& to : meeting.calls)
-      std::memmove(to.out.raw() + offset, from.in.raw(), static_cast<size_t>(from.in.bytes()));
+      queue.move(from.in.raw(), to.out.raw() + offset, from.in.bytes());
     offset += from.in.bytes();
   }
 }
 
 // Slice r goes into rank r's `mine`, which may lie in its `all`: only at slice r, or outside of
 // what other ranks' slices still read.
-void reduce_slices(Meeting& meeting) {
+void reduce_slices(Meeting& meeting, DeviceQueue& queue) {
   int64_t offset = 0;
   for (const Call& to : meeting.calls) {
-    sum_parts(inputs(meeting, offset), to.type, to.out.elements(), to.out.raw());
+    queue.sum(inputs(meeting, offset), to.type, to.out.elements(), to.out.raw());
     offset += to.out.bytes();
   }
 }
@@ -168,9 +172,13 @@ void form_groups(Meeting& meeting, const Group& parent, ThreadWorld::State& worl
 
 class ThreadComm : public Comm {
  public:
-  ThreadComm(std::shared_ptr<ThreadWorld::State> world, std::shared_ptr<Group> group, int rank,
-             std::string name)
-      : world_(std::move(world)), group_(std::move(group)), rank_(rank), name_(std::move(name)) {}
+  ThreadComm(std::shared_ptr<ThreadWorld::State> world, std::shared_ptr<Group> group,
+             DeviceQueue& queue, int rank, std::string name)
+      : world_(std::move(world)),
+        group_(std::move(group)),
+        queue_(queue),
+        rank_(rank),
+        name_(std::move(name)) {}
 
   int rank() const override { return rank_; }
   int size() const override { return group_->size(); }
@@ -185,7 +193,8 @@ class ThreadComm : public Comm {
     auto group = joined.meeting->groups[static_cast<size_t>(rank_)];
     const int me = group_->members[static_cast<size_t>(rank_)];
     const auto place = std::ranges::find(group->members, me) - group->members.begin();
-    return std::make_unique<ThreadComm>(world_, std::move(group), static_cast<int>(place), name);
+    return std::make_unique<ThreadComm>(world_, std::move(group), queue_, static_cast<int>(place),
+                                        name);
   }
 
   Work all_reduce(const Tensor& t) override {
@@ -193,12 +202,12 @@ class ThreadComm : public Comm {
     return join({"all_reduce", t.dtype(), t.elements(), t, t}).work;
   }
   Work all_gather(const Tensor& mine, const Tensor& all) override {
-    require_slices(mine, all, "all_gather");
+    require_slices(*this, mine, all, "all_gather");
     return join({"all_gather", all.dtype(), all.elements(), mine, all}).work;
   }
   Work reduce_scatter(const Tensor& all, const Tensor& mine) override {
     require_summable(all.dtype(), name_ + ": reduce_scatter");
-    require_slices(mine, all, "reduce_scatter");
+    require_slices(*this, mine, all, "reduce_scatter");
     return join({"reduce_scatter", all.dtype(), all.elements(), all, mine}).work;
   }
   void barrier() override { join({.operation = "barrier"}).work.wait(); }
@@ -212,14 +221,8 @@ class ThreadComm : public Comm {
     std::shared_ptr<Meeting> meeting;
   };
 
-  void require_slices(const Tensor& mine, const Tensor& all, const char* operation) const {
-    require(mine.dtype() == all.dtype() && mine.elements() * size() == all.elements(),
-            "{}: {} needs {} equal slices, not {} {} of {} {}", name_, operation, size(),
-            name_of(mine.dtype()), to_string(mine.shape()), name_of(all.dtype()),
-            to_string(all.shape()));
-  }
-
   Joined join(Call call) {
+    call.ready = queue_.mark();
     const int64_t number = next_meeting_++;
     const std::string what = fmt::format("{}: {} number {}", name_, call.operation, number);
     const std::lock_guard lock(group_->mutex);
@@ -239,7 +242,7 @@ class ThreadComm : public Comm {
       group_->meetings.erase(number);
       group_->changed.notify_all();
     }
-    return {Work(std::make_unique<Waiting>(group_, meeting, what)), meeting};
+    return {Work(std::make_unique<Waiting>(group_, queue_, meeting, what)), meeting};
   }
 
   void check_against_first(const Meeting& meeting, const Call& call, const std::string& what) {
@@ -251,11 +254,13 @@ class ThreadComm : public Comm {
   }
 
   void carry_out(Meeting& meeting) {
+    for (const Call& call : meeting.calls) queue_.wait(call.ready);
     const std::string_view operation = meeting.calls[0].operation;
-    if (operation == "all_reduce") reduce_all(meeting);
-    if (operation == "all_gather") gather_all(meeting);
-    if (operation == "reduce_scatter") reduce_slices(meeting);
+    if (operation == "all_reduce") reduce_all(meeting, queue_);
+    if (operation == "all_gather") gather_all(meeting, queue_);
+    if (operation == "reduce_scatter") reduce_slices(meeting, queue_);
     if (operation == "split") form_groups(meeting, *group_, *world_);
+    meeting.result = queue_.mark();
     for (Call& call : meeting.calls) call.in = call.out = Tensor();
     meeting.done = true;
   }
@@ -269,8 +274,8 @@ class ThreadComm : public Comm {
     const std::string what = fmt::format("{}: {} rank {} number {}", name_, verb, peer, number);
     const std::lock_guard lock(group_->mutex);
     require(group_->failure.empty(), "{} was broken off: {}", what, group_->failure);
-    auto mine = std::make_shared<Half>(Half{t});
-    Queue& others = (sending ? group_->recvs : group_->sends)[pair];
+    auto mine = std::make_shared<Half>(Half{t, queue_.mark()});
+    Halves& others = (sending ? group_->recvs : group_->sends)[pair];
     if (others.empty()) {
       (sending ? group_->sends : group_->recvs)[pair].push_back(mine);
     } else {
@@ -279,7 +284,7 @@ class ThreadComm : public Comm {
       move(sending ? *mine : *other, sending ? *other : *mine, what);
       group_->changed.notify_all();
     }
-    return Work(std::make_unique<Waiting>(group_, mine, what, peer));
+    return Work(std::make_unique<Waiting>(group_, queue_, mine, what, peer));
   }
 
   void move(Half& from, Half& to, const std::string& what) {
@@ -288,25 +293,37 @@ class ThreadComm : public Comm {
       group_->fail_all(fmt::format("{}: {} [{}] is sent while {} [{}] is expected", what,
                                    name_of(source.dtype()), source.elements(),
                                    name_of(target.dtype()), target.elements()));
-    std::memcpy(target.raw(), source.raw(), static_cast<size_t>(source.bytes()));
-    from = {Tensor(), true};
-    to = {Tensor(), true};
+    queue_.wait(from.ready);
+    queue_.wait(to.ready);
+    queue_.move(source.raw(), target.raw(), source.bytes());
+    from = to = {{}, {}, true, queue_.mark()};
   }
 
   class Waiting : public Work::State {
    public:
-    Waiting(std::shared_ptr<Group> group, std::shared_ptr<Meeting> meeting, std::string what)
-        : group_(std::move(group)), meeting_(std::move(meeting)), what_(std::move(what)) {}
-    Waiting(std::shared_ptr<Group> group, std::shared_ptr<Half> half, std::string what, int peer)
-        : group_(std::move(group)), half_(std::move(half)), what_(std::move(what)), peer_(peer) {}
+    Waiting(std::shared_ptr<Group> group, DeviceQueue& queue, std::shared_ptr<Meeting> meeting,
+            std::string what)
+        : group_(std::move(group)),
+          queue_(queue),
+          meeting_(std::move(meeting)),
+          what_(std::move(what)) {}
+    Waiting(std::shared_ptr<Group> group, DeviceQueue& queue, std::shared_ptr<Half> half,
+            std::string what, int peer)
+        : group_(std::move(group)),
+          queue_(queue),
+          half_(std::move(half)),
+          what_(std::move(what)),
+          peer_(peer) {}
     void wait() override {
       group_->wait(meeting_ ? meeting_->done : half_->done, what_, [this] {
         return meeting_ ? ranks_missing(*meeting_) : fmt::format("rank {}", peer_);
       });
+      queue_.wait(meeting_ ? meeting_->result : half_->result);
     }
 
    private:
     std::shared_ptr<Group> group_;
+    DeviceQueue& queue_;
     std::shared_ptr<Meeting> meeting_;
     std::shared_ptr<Half> half_;
     std::string what_;
@@ -315,6 +332,7 @@ class ThreadComm : public Comm {
 
   std::shared_ptr<ThreadWorld::State> world_;
   std::shared_ptr<Group> group_;
+  DeviceQueue& queue_;
   int rank_;
   std::string name_;
   int64_t next_meeting_ = 0;
@@ -330,8 +348,8 @@ ThreadWorld::ThreadWorld(int ranks, std::chrono::milliseconds deadline)
   state_->world = state_->make(std::move(members), deadline);
 }
 
-std::unique_ptr<Comm> ThreadWorld::comm(int rank) {
-  return std::make_unique<ThreadComm>(state_, state_->world, rank,
+std::unique_ptr<Comm> ThreadWorld::comm(int rank, DeviceQueue& queue) {
+  return std::make_unique<ThreadComm>(state_, state_->world, queue, rank,
                                       fmt::format("world of rank {}", rank));
 }
 

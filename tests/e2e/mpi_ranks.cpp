@@ -5,7 +5,9 @@
 #include <thread>
 
 #include "parallel/comm/mpi.h"
+#include "parallel/comm/staged.h"
 #include "tests/support/comm_conformance.h"
+#include "tests/support/far_backend.h"
 #include "tests/support/training.h"
 
 namespace katman::testing {
@@ -13,14 +15,21 @@ namespace {
 
 using namespace std::chrono_literals;
 
-void conformance(Comm& world) {
+void conformance(Comm& world, Backend& device) {
   for (const CommCase& property : comm_cases()) {
     try {
-      property.run(world);
+      property.run(world, device);
     } catch (const Error& error) {
       fail("{} does not hold: {}", property.name, error.what());
     }
   }
+}
+
+// Tensors of a device over MPI.
+void staged(Comm& world) {
+  const auto device = make_far_backend("reference");
+  const auto over = make_staged_comm(world.split(0, world.rank(), "staged world"), device->queue());
+  conformance(*over, *device);
 }
 
 // `expected` must be part of the error that `act` throws.
@@ -72,7 +81,8 @@ void run_case(const std::vector<std::string>& words) {
   const std::string& name = words.at(0);
   MpiSession session(name == "missing" ? 500ms : 20s);
   const auto world = session.world();
-  if (name == "conformance") conformance(*world);
+  if (name == "conformance") conformance(*world, *make_backend("reference"));
+  if (name == "staged") staged(*world);
   if (name == "missing") missing(*world);
   if (name == "mismatch") mismatch(*world);
   if (name == "throw" && world->rank() == 1) fail("the disk is full");

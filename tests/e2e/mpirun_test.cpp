@@ -37,6 +37,10 @@ TEST(Mpirun, every_property_of_communicators_holds_between_processes) {
   for (int ranks : {1, 2, 3, 4}) expect_success(ranks, "conformance");
 }
 
+TEST(Mpirun, they_hold_for_tensors_of_a_device_that_travel_through_the_host) {
+  for (int ranks : {1, 3}) expect_success(ranks, "staged");
+}
+
 TEST(Mpirun, a_rank_that_does_not_come_is_named_after_the_deadline) {
   expect_success(3, "missing");
 }

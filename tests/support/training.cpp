@@ -5,7 +5,6 @@
 #include <mutex>
 
 #include "core/random.h"
-#include "tests/support/ranks.h"
 
 namespace katman::testing {
 namespace {
@@ -73,15 +72,15 @@ void tiny_samples(uint64_t sample, std::span<int32_t> tokens) {
 }
 
 Trained train_on_threads(const TrainConfig& config, int steps,
-                         const std::function<void(Trainer&)>& after) {
+                         const std::function<void(Trainer&)>& after,
+                         const MakeDevice& make_device) {
   Trained trained;
   Collector collector;
-  run_ranks(config.mesh.size(), [&](Comm& world) {
-    const auto backend = make_backend("reference");
-    Trainer trainer(config, *backend, world, tiny_samples);
+  run_ranks_on(make_device, config.mesh.size(), [&](Comm& world, Backend& backend) {
+    Trainer trainer(config, backend, world, tiny_samples);
     std::vector<StepReport> reports;
     for (int step = 0; step < steps; ++step) reports.push_back(trainer.step({}));
-    collector.add(*backend, trainer);
+    collector.add(backend, trainer);
     if (after) after(trainer);
     if (world.rank() == 0) trained.reports = std::move(reports);
   });

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "parallel/trainer.h"
+#include "tests/support/ranks.h"
 
 namespace katman::testing {
 
@@ -22,9 +23,11 @@ struct Trained {
   std::map<std::string, std::vector<float>> state;  // "name master|m|v" -> the global tensor
 };
 
-// Trains on ranks that are threads. `after` runs on every rank at the end.
-Trained train_on_threads(const TrainConfig& config, int steps,
-                         const std::function<void(Trainer&)>& after = {});
+// Trains on ranks that are threads, each with a device of its own. `after` runs on every rank at
+// the end.
+Trained train_on_threads(
+    const TrainConfig& config, int steps, const std::function<void(Trainer&)>& after = {},
+    const MakeDevice& make_device = [] { return make_backend("reference"); });
 
 // The largest |a - b| over the largest |b|, over all tensors; `worst` gets its name. Infinite when
 // names or sizes differ.

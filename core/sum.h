@@ -1,4 +1,4 @@
-// The one definition of a sum over ranks, shared by every communicator that adds on the host.
+// The one definition of a sum over ranks, shared by everything that adds on the host.
 #pragma once
 
 #include <cstddef>
