@@ -13,6 +13,8 @@ namespace katman {
 struct Groups {
   // Splits `world`, whose size must be mesh.size(). Collective.
   Groups(const Mesh& mesh, Comm& world);
+  // Without its groups, which whoever calls this puts in place.
+  Groups(const Mesh& mesh, Place place) : mesh(mesh), place(place) {}
 
   Mesh mesh;
   Place place;

@@ -47,19 +47,21 @@ struct Trainer::Parts {
   std::vector<Span> timeline;
   int64_t next_step = 0, skipped_in_a_row = 0;
 
-  Parts(const TrainConfig& c, Backend& b, Comm& world, Samples s)
-      : config((c.check(), c)),
+  Parts(const TrainConfig& c, Backend& b, Comm& world, Groups g, Samples s, Start start)
+      : config(c),
         backend(b),
-        groups(c.mesh, world),
+        groups(std::move(g)),
         samples(std::move(s)),
         context{b, *groups.tp, c.precision, c.sequence_parallel, Key(c.seed)},
         vote(b, world),
         unheard(b.zeros({1}, DType::f32)) {
     build_stages();
     params.allocate(backend, config.precision, config.bucket_elements, Zero::pad_to(groups));
-    params.initialise(backend, context.seed);
-    zero = std::make_unique<Zero>(params, backend, groups, config.adam, context.seed,
-                                  config.sequence_parallel);
+    zero = std::make_unique<Zero>(params, backend, groups, config.adam, config.sequence_parallel);
+    if (start == Start::fresh) {
+      params.initialise(backend, context.seed);
+      zero->initialise(context.seed);
+    }
     completion.emplace(params.buckets(), [this](const Param* param) { return part_of.at(param); });
   }
 
@@ -108,7 +110,8 @@ struct Trainer::Parts {
     return cut_batch(first, count, groups.place.dp, config.mesh.dp, config.micro_batch);
   }
 
-  Verdict gradients(Wishes mine, Clock::time_point begin) {
+  // Returns how many tokens I answer for; the loss and the squared norm are on the ballot.
+  int64_t gradients(Clock::time_point begin) {
     const int64_t batch = config.batch_sequences;
     auto micros = my_part(next_step * batch, batch);
     const Program& program = training_program(static_cast<int>(micros.size()));
@@ -118,7 +121,7 @@ struct Trainer::Parts {
     const int64_t tokens = pass(program, samples, std::move(micros), true, begin);
     zero->finish_reduce();
     zero->square_norm(vote.squared_norm());
-    return vote.collect(tokens, mine);
+    return tokens;
   }
 
   // The number of micro-batches does not change from step to step.
@@ -139,14 +142,20 @@ struct Trainer::Parts {
   }
 };
 
-Trainer::Trainer(const TrainConfig& config, Backend& backend, Comm& world, Samples samples)
-    : parts_(std::make_unique<Parts>(config, backend, world, std::move(samples))) {}
+Trainer::Trainer(const TrainConfig& config, Backend& backend, Comm& world, Samples samples,
+                 Start start)
+    : Trainer((config.check(), config), backend, world, Groups(config.mesh, world),
+              std::move(samples), start) {}
+Trainer::Trainer(const TrainConfig& config, Backend& backend, Comm& world, Groups groups,
+                 Samples samples, Start start)
+    : parts_(std::make_unique<Parts>(config, backend, world, std::move(groups), std::move(samples),
+                                     start)) {}
 Trainer::~Trainer() = default;
 
 StepReport Trainer::step(Wishes mine) {
   Parts& p = *parts_;
   const auto begin = Clock::now();
-  const Verdict verdict = p.gradients(mine, begin);
+  const Verdict verdict = p.vote.collect(p.gradients(begin), mine);
   require(verdict.tokens > 0, "no token of step {} counts: its batch has only masked targets",
           p.next_step);
   StepReport report;
@@ -169,6 +178,11 @@ StepReport Trainer::step(Wishes mine) {
   ++p.next_step;
   report.seconds = seconds_since(begin);
   return report;
+}
+
+void Trainer::rehearse_step() {
+  parts_->gradients(Clock::now());
+  parts_->zero->update(parts_->next_step++, 0, 0);
 }
 
 double Trainer::validate(const Samples& samples, int64_t first, int64_t count) {

@@ -59,6 +59,12 @@ struct MemoryLine {
   int64_t promised_bytes = 0, allocated_bytes = 0;
 };
 
+// What the weights are before a trainer's first step.
+enum class Start {
+  fresh,            // the functions of the seed that every layout starts from
+  from_checkpoint,  // zeros: a load and resume() come before the first step
+};
+
 // Batch `s` is sequences [s, s+1) * batch_sequences of `samples`, cut by arithmetic over replicas
 // and micro-batches, evenly as far as it goes. Gradients are sums over tokens, divided once by the
 // batch's counted tokens, so neither cut changes them beyond rounding. After the first step a step
@@ -67,11 +73,18 @@ class Trainer {
  public:
   // Builds this rank's stages and optimizer. Collective over `world`, whose size is
   // config.mesh.size(). backend and world outlive the trainer.
-  Trainer(const TrainConfig& config, Backend& backend, Comm& world, Samples samples);
+  Trainer(const TrainConfig& config, Backend& backend, Comm& world, Samples samples,
+          Start start = Start::fresh);
+  // The same over groups that exist already.
+  Trainer(const TrainConfig& config, Backend& backend, Comm& world, Groups groups, Samples samples,
+          Start start = Start::fresh);
   ~Trainer();
 
   // One optimizer step. Collective. Throws Error when three steps in a row had to be skipped.
   StepReport step(Wishes mine);
+  // All of a step's work on this rank, without agreeing with others on what it was worth: for
+  // planning on a device that computes nothing.
+  void rehearse_step();
   // Mean loss in nats per token over sequences [first, first + count) of `samples`, without
   // dropout. Collective, the same on all ranks.
   double validate(const Samples& samples, int64_t first, int64_t count);

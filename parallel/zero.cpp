@@ -5,13 +5,10 @@
 
 namespace katman {
 
-Zero::Zero(Params& params, Backend& backend, const Groups& groups, const AdamConfig& adam, Key seed,
+Zero::Zero(Params& params, Backend& backend, const Groups& groups, const AdamConfig& adam,
            bool sequence_parallel)
     : backend_(backend), groups_(groups), adam_(adam), sequence_parallel_(sequence_parallel) {
-  for (Bucket& bucket : params.buckets()) {
-    slices_.push_back(make_slice(bucket));
-    init_masters(slices_.back(), seed);
-  }
+  for (Bucket& bucket : params.buckets()) slices_.push_back(make_slice(bucket));
 }
 
 Zero::Slice Zero::make_slice(Bucket& bucket) {
@@ -45,11 +42,13 @@ Zero::Slice Zero::make_slice(Bucket& bucket) {
   return slice;
 }
 
-void Zero::init_masters(Slice& slice, Key seed) {
-  if (slice.value.dtype() == DType::f32) return;  // they are the values
-  for (const Part& part : parts(slice)) {
-    const auto values = initial_values(*part.param, seed, part.begin, part.end);
-    backend_.upload(values.data(), slice.master.slice(part.slice_begin, part.end - part.begin));
+void Zero::initialise(Key seed) {
+  for (const Slice& slice : slices_) {
+    if (slice.value.dtype() == DType::f32) continue;  // the masters are the values
+    for (const Part& part : parts(slice)) {
+      const auto values = initial_values(*part.param, seed, part.begin, part.end);
+      backend_.upload(values.data(), slice.master.slice(part.slice_begin, part.end - part.begin));
+    }
   }
 }
 

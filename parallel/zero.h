@@ -21,10 +21,11 @@ class Zero {
   // What Params::allocate must pad buckets to: equal slices that start on a cache line.
   static int64_t pad_to(const Groups& groups) { return 32 * groups.mesh.dp; }
 
-  // Masters start at initial_values(param, seed), as the values do. All referenced objects outlive
-  // this.
-  Zero(Params& params, Backend& backend, const Groups& groups, const AdamConfig& adam, Key seed,
+  // All referenced objects outlive this. State is zero until initialise() or a load.
+  Zero(Params& params, Backend& backend, const Groups& groups, const AdamConfig& adam,
        bool sequence_parallel);
+  // Masters start at initial_values(param, seed), as the values do.
+  void initialise(Key seed);
 
   // This rank adds nothing more to the gradients of this bucket in this step. Sums over the
   // replicas start from the last bucket (whose gradients a backward pass finishes first) as far as
@@ -67,7 +68,6 @@ class Zero {
   };
 
   Slice make_slice(Bucket& bucket);
-  void init_masters(Slice& slice, Key seed);
   std::vector<Part> parts(const Slice& slice) const;
   bool counted_here(const Param& param) const;
   void start(Slice& slice);
