@@ -1,0 +1,70 @@
+#include "parallel/comm/nccl_watch.h"
+
+#include "core/error.h"
+
+namespace katman {
+
+NcclWatch::NcclWatch(std::chrono::milliseconds deadline)
+    : deadline_(deadline), watchman_([this](std::stop_token stop) { look(stop); }) {}
+
+void NcclWatch::add(ncclComm_t comm) {
+  const std::lock_guard lock(mutex_);
+  comms_.insert(comm);
+}
+
+void NcclWatch::retire(ncclComm_t comm) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (comms_.erase(comm) == 0) return;
+    flights_.remove_if([&](const Flight& flight) { return flight.comm == comm; });
+  }
+  nccl_api().destroy(comm);
+}
+
+void NcclWatch::follow(const std::string& what, ncclComm_t comm, DeviceQueue::Mark mark) {
+  const std::lock_guard lock(mutex_);
+  flights_.push_back({what, comm, std::move(mark), Clock::now()});
+  changed_.notify_one();
+}
+
+void NcclWatch::check() const {
+  const std::lock_guard lock(mutex_);
+  if (!failure_.empty()) throw Error(failure_);
+}
+
+std::string NcclWatch::trouble_with(const Flight& flight) const {
+  ncclResult_t state = ncclSuccess;
+  nccl_api().async_error(flight.comm, &state);
+  if (state != ncclSuccess && state != ncclInProgress)
+    return fmt::format("{}: NCCL says: {}", flight.what, nccl_api().error_string(state));
+  if (Clock::now() - flight.begin > deadline_)
+    return fmt::format("{} waited {} ms for another rank", flight.what, deadline_.count());
+  return {};
+}
+
+// Call with the lock held.
+void NcclWatch::abort_all(const std::string& why) {
+  failure_ = why;
+  flights_.clear();
+  for (ncclComm_t comm : comms_) nccl_api().abort(comm);
+  comms_.clear();
+}
+
+void NcclWatch::look(std::stop_token stop) {
+  constexpr std::chrono::milliseconds pause(20);
+  std::unique_lock lock(mutex_);
+  while (changed_.wait(lock, stop, [this] { return !flights_.empty(); })) {
+    flights_.remove_if([](const Flight& flight) { return flight.mark->reached(); });
+    for (const Flight& flight : flights_) {
+      const std::string trouble = trouble_with(flight);
+      if (trouble.empty()) continue;
+      abort_all(trouble);
+      break;
+    }
+    lock.unlock();
+    std::this_thread::sleep_for(pause);
+    lock.lock();
+  }
+}
+
+}  // namespace katman
