@@ -10,5 +10,6 @@ void add_norms(CpuKernels& table);
 void add_ends(CpuKernels& table);
 void add_optimizer(CpuKernels& table);
 void add_attention(CpuKernels& table);
+void add_attention_grad(CpuKernels& table);
 
 }  // namespace katman::KATMAN_ISA

@@ -10,6 +10,7 @@ CpuKernels make_table() {
   add_ends(table);
   add_optimizer(table);
   add_attention(table);
+  add_attention_grad(table);
   return table;
 }
 
