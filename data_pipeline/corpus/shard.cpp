@@ -15,7 +15,7 @@ static_assert(std::endian::native == std::endian::little, "shards are mapped, no
 
 constexpr char magic[8] = {'K', 'A', 'T', 'M', 'A', 'N', 'T', 'K'};
 constexpr uint32_t version = 1;
-constexpr uint64_t header_bytes = 4096, block_bytes = 1 << 20;
+constexpr uint64_t header_bytes = 4096, block_bytes = 64 << 10;
 static_assert(sizeof(ShardHeader) <= header_bytes);
 
 uint64_t header_checksum(const ShardHeader& header) {
@@ -97,30 +97,62 @@ Shard::Shard(const std::string& path) : path_(path), file_(path) {
   require(file_.size() >= header_bytes, "{} is {} bytes long, shorter than a token shard's header",
           path, file_.size());
   std::memcpy(&header_, file_.data(), sizeof header_);
+  check_header();
+  trusted_ = std::make_unique<std::atomic<bool>[]>(blocks());
+}
+
+void Shard::check_header() const {
   require(std::equal(std::begin(magic), std::end(magic), header_.magic),
-          "{} is not a token shard: it does not start with KATMANTK", path);
+          "{} is not a token shard: it does not start with KATMANTK", path_);
   require(header_.version == version, "{} is a shard of version {}, this program reads version {}",
-          path, header_.version, version);
+          path_, header_.version, version);
   require(header_.checksum == header_checksum(header_),
           "{}: the header (bytes 0 to {}) does not match its checksum; rebuild the corpus or copy "
           "the file again",
-          path, sizeof header_);
-  const uint64_t blocks = round_up(header_.table_offset - header_bytes, block_bytes) / block_bytes;
+          path_, sizeof header_);
+  const uint64_t promised = header_.table_offset + blocks() * 8;
   require(
-      file_.size() == header_.table_offset + blocks * 8,
+      file_.size() == promised,
       "{} is {} bytes long but its header promises {}; rebuild the corpus or copy the file again",
-      path, file_.size(), header_.table_offset + blocks * 8);
-  require(header_.table_checksum == hash64(file_.data() + header_.table_offset, blocks * 8),
+      path_, file_.size(), promised);
+  require(header_.table_checksum == hash64(file_.data() + header_.table_offset, blocks() * 8),
           "{}: the table of checksums (bytes {} to {}) is damaged; rebuild the corpus or copy the "
           "file again",
-          path, header_.table_offset, file_.size());
-  require(header_.documents == 0 || ends()[header_.documents - 1] == header_.tokens,
-          "{}: the last document ends at token {} of {}; rebuild the corpus or copy the file again",
-          path, ends()[header_.documents - 1], header_.tokens);
+          path_, header_.table_offset, file_.size());
 }
 
-const uint64_t* Shard::ends() const {
-  return reinterpret_cast<const uint64_t*>(file_.data() + header_.ends_offset);
+uint64_t Shard::blocks() const {
+  return round_up(header_.table_offset - header_bytes, header_.block_bytes) / header_.block_bytes;
+}
+
+void Shard::trust(uint64_t begin, uint64_t bytes) const {
+  if (bytes == 0) return;
+  const uint64_t first = (begin - header_bytes) / header_.block_bytes;
+  const uint64_t last = (begin + bytes - 1 - header_bytes) / header_.block_bytes;
+  for (uint64_t block = first; block <= last; ++block) {
+    if (trusted_[block].load(std::memory_order_relaxed)) continue;
+    check_block(block);
+    trusted_[block].store(true, std::memory_order_relaxed);
+  }
+}
+
+void Shard::check_block(uint64_t block) const {
+  const uint64_t begin = header_bytes + block * header_.block_bytes;
+  const uint64_t end = std::min(begin + header_.block_bytes, header_.table_offset);
+  uint64_t expected;
+  std::memcpy(&expected, file_.data() + header_.table_offset + block * 8, 8);
+  require(hash64(file_.data() + begin, end - begin) == expected,
+          "{}: block {} (bytes {} to {}) does not match its checksum; rebuild the corpus or copy "
+          "the file again",
+          path_, block, begin, end);
+}
+
+uint64_t Shard::document_end(uint64_t d) const {
+  const uint64_t at = header_.ends_offset + d * 8;
+  trust(at, 8);
+  uint64_t end;
+  std::memcpy(&end, file_.data() + at, 8);
+  return end;
 }
 
 uint32_t Shard::token(uint64_t position) const {
@@ -133,6 +165,7 @@ void Shard::copy(uint64_t first, std::span<int32_t> out) const {
   require(first <= tokens() && out.size() <= tokens() - first,
           "tokens {} to {} are outside the {} tokens of {}", first, first + out.size(), tokens(),
           path_);
+  trust(header_bytes + first * token_bytes(), out.size() * token_bytes());
   const char* base = file_.data() + header_bytes;
   if (header_.token_bytes == 2) {
     const auto* ids = reinterpret_cast<const uint16_t*>(base) + first;
@@ -143,22 +176,15 @@ void Shard::copy(uint64_t first, std::span<int32_t> out) const {
 }
 
 void Shard::verify() const {
-  for (uint64_t begin = header_bytes, block = 0; begin < header_.table_offset; ++block) {
-    const uint64_t bytes = std::min(block_bytes, header_.table_offset - begin);
-    uint64_t expected;
-    std::memcpy(&expected, file_.data() + header_.table_offset + block * 8, 8);
-    require(hash64(file_.data() + begin, bytes) == expected,
-            "{}: block {} (bytes {} to {}) does not match its checksum; rebuild the corpus or copy "
-            "the file again",
-            path_, block, begin, begin + bytes);
-    begin += bytes;
-  }
+  for (uint64_t block = 0; block < blocks(); ++block) check_block(block);
   check_contents();
 }
 
 // The checksums say that the bytes are those that were written; this says that what was written
 // makes sense.
 void Shard::check_contents() const {
+  require(documents() == 0 || document_end(documents() - 1) == tokens(),
+          "{}: the documents do not end where the {} tokens do", path_, tokens());
   for (uint64_t d = 0; d < documents(); ++d)
     require(document_begin(d) <= document_end(d), "{}: document {} ends before it begins", path_,
             d);

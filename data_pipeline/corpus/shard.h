@@ -4,13 +4,17 @@
 //                 tokenizer's fingerprint, where the parts start, checksums
 //   offset 4096   the tokens, u16 or u32 little-endian, padded with zeros to 8 bytes
 //   then          u64 per document: where it ends, counted in tokens from the start of the shard
-//   then          u64 per 1 MiB block of all of the above but the header: its checksum (XXH3-64)
+//   then          u64 per block of all of the above but the header: its checksum (XXH3-64)
 //
 // The header holds the checksum of the table of checksums and of itself, so opening finds a damaged
-// header or table at once and verify() names the damaged block.
+// header or table at once. A block is held against its checksum when it is first read: blocks are
+// as small as what a disk reads at once, so that this costs one look at memory that is wanted
+// anyway, and nobody trains on a flipped bit.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -63,7 +67,8 @@ class ShardWriter {
 };
 
 // A shard, open for reading. Safe to read from many threads. Opening checks what can be checked
-// without reading the tokens: sizes, header, table.
+// without reading the tokens: sizes, header, table. Reading throws an Error naming the file and the
+// block that is damaged.
 class Shard {
  public:
   explicit Shard(const std::string& path);
@@ -81,19 +86,24 @@ class Shard {
   // Tokens [first, first + out.size()); the range lies in the shard.
   void copy(uint64_t first, std::span<int32_t> out) const;
   // Where document d starts and ends; d < documents().
-  uint64_t document_begin(uint64_t d) const { return d == 0 ? 0 : ends()[d - 1]; }
-  uint64_t document_end(uint64_t d) const { return ends()[d]; }
+  uint64_t document_begin(uint64_t d) const { return d == 0 ? 0 : document_end(d - 1); }
+  uint64_t document_end(uint64_t d) const;
 
   // Reads everything; throws an Error naming the file and the first damaged block.
   void verify() const;
 
  private:
-  const uint64_t* ends() const;
+  void check_header() const;
+  uint64_t blocks() const;
+  // Holds the blocks under these bytes of the file against their checksums, once each.
+  void trust(uint64_t begin, uint64_t bytes) const;
+  void check_block(uint64_t block) const;
   void check_contents() const;
 
   std::string path_;
   MappedFile file_;
   ShardHeader header_;
+  std::unique_ptr<std::atomic<bool>[]> trusted_;  // [block]
 };
 
 }  // namespace katman

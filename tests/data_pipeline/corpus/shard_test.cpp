@@ -97,13 +97,13 @@ TEST(Shard, appears_whole_or_not_at_all) {
   EXPECT_TRUE(std::filesystem::is_empty(dir.path())) << "an abandoned shard leaves nothing";
 }
 
-// Every byte of the file is protected: those of the header and the table at opening, the rest by
-// verify(), which names the block.
+// Every byte of the file is protected: those of the header and the table at opening, the rest when
+// they are read, by whoever reads them; the block is named.
 TEST(Shard, a_flipped_bit_anywhere_is_found_and_named) {
   TempDir dir;
   write(dir.file("a"), random_documents(100, 30000, 60000), 60000);
   const std::string good = read_file(dir.file("a"));
-  const uint64_t table = good.size() - 8 * ((good.size() - 4096) / ((1 << 20) + 8) + 1);
+  const uint64_t table = good.size() - 8 * ((good.size() - 4096) / ((64 << 10) + 8) + 1);
   ASSERT_GT(table, 2u << 20);
   const auto damage = [&](uint64_t at) {
     std::string bad = good;
@@ -112,10 +112,16 @@ TEST(Shard, a_flipped_bit_anywhere_is_found_and_named) {
   };
   for (const uint64_t at : {0ul, 9ul, 17ul, 40ul, 70ul, 120ul, table, good.size() - 1})
     EXPECT_TRUE(fails_with(dir.file("b"), [&] { Shard shard(damage(at)); })) << "byte " << at;
-  for (const uint64_t at : {4096ul, 4096ul + (1 << 20), table - 20}) {
+  for (const uint64_t at : {4096ul, 4096ul + (64 << 10), table - 20}) {
     const Shard shard(damage(at));
-    const auto block = (at - 4096) >> 20;
-    EXPECT_TRUE(fails_with(fmt::format("b: block {} ", block), [&] { shard.verify(); }));
+    const std::string named = fmt::format("b: block {} ", (at - 4096) >> 16);
+    EXPECT_TRUE(fails_with(named, [&] { shard.verify(); }));
+    if (at == table - 20) {
+      EXPECT_TRUE(fails_with(named, [&] { shard.document_end(shard.documents() - 1); }));
+      continue;
+    }
+    EXPECT_TRUE(fails_with(named, [&] { shard.token((at - 4096) / 2); }));
+    shard.token((at - 4096) / 2 + (64 << 10));  // the rest is as good as it was
   }
 }
 
