@@ -1,5 +1,7 @@
 #include "data_pipeline/build.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <memory>
@@ -67,8 +69,9 @@ Tokenizer learn_tokenizer(const Ingested& from, const BuildOptions& options, Pro
   const uint64_t text = from.survivors.text_bytes;
   const uint64_t sample = sample_threshold(text, options.learn_from_bytes);
   progress.begin("counting pieces", text);
-  Pool<PieceCounter> counters([&] { return PieceCounter(options.pattern); });
-  PieceCounter sum(options.pattern);
+  const Pattern pattern = options.pattern.value_or(Pattern::gpt2);
+  Pool<PieceCounter> counters([&] { return PieceCounter(pattern); });
+  PieceCounter sum(pattern);
   std::mutex sum_mutex;
   for_each_frame(from, options.threads, progress, [&](const StoredFrame& frame) -> Commit {
     auto counter = counters.take();
@@ -82,7 +85,7 @@ Tokenizer learn_tokenizer(const Ingested& from, const BuildOptions& options, Pro
     if (counter->distinct() > pieces_per_thread) {
       const std::lock_guard lock(sum_mutex);
       sum.merge(std::move(*counter));
-      *counter = PieceCounter(options.pattern);
+      *counter = PieceCounter(pattern);
     }
     counters.give(std::move(counter));
     return [] {};
@@ -131,6 +134,19 @@ void encode(const Ingested& from, const BuildOptions& options, const Tokenizer& 
   });
 }
 
+// Vocabularies in .tiktoken files are without special tokens, and documents need one between them.
+Tokenizer with_end_of_document(const Tokenizer& tokenizer) {
+  TokenizerParts parts = tokenizer.parts();
+  if (!parts.specials.empty()) {
+    tokenizer.end_of_document();  // throws if none of them is one
+    return tokenizer;
+  }
+  parts.specials.push_back({"<|endoftext|>", tokenizer.vocabulary()});
+  spdlog::info("the tokenizer has no special tokens: <|endoftext|>, which ends a document, is {}",
+               tokenizer.vocabulary());
+  return Tokenizer(std::move(parts));
+}
+
 // Names and sizes, in order: enough to see that a corpus was made from other files.
 std::string hash_of_sources(const std::vector<std::string>& files) {
   std::string list;
@@ -140,12 +156,22 @@ std::string hash_of_sources(const std::vector<std::string>& files) {
   return hex(hash.high) + hex(hash.low);
 }
 
+// What became of them, for a sentence: "3 as empty_file, 50 as repeated_lines".
+std::string fates(const Ledger& ledger) {
+  std::vector<std::string> parts;
+  for (const auto* counts : {&ledger.skipped, &ledger.dropped})
+    for (const auto& [reason, count] : *counts)
+      parts.push_back(fmt::format("{} as {}", count, reason));
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
 void require_documents(const Ingested& ingested) {
-  const auto& issues = ingested.ledger.issues;
+  const Ledger& ledger = ingested.ledger;
+  const auto& issues = ledger.issues;
   require(ingested.survivors.documents > 0,
-          "no document was kept of {} records in {} files{}; nothing was written",
-          ingested.ledger.records, ingested.ledger.files,
-          issues.empty() ? "" : ": " + issues.front().what);
+          "no document was kept of {} records in {} files ({} dropped{}); nothing was written",
+          ledger.records, ledger.files, fates(ledger),
+          issues.empty() ? "" : "; first of them: " + issues.front().what);
 }
 
 }  // namespace
@@ -153,10 +179,8 @@ void require_documents(const Ingested& ingested) {
 BuildResult build_corpus(const BuildOptions& options, Progress& progress) {
   const auto files = list_inputs(options.inputs);
   std::optional<Tokenizer> tokenizer;  // given: wrong ones are found before the long work
-  if (!options.tokenizer.empty()) {
-    tokenizer = Tokenizer::load(options.tokenizer);
-    tokenizer->end_of_document();
-  }
+  if (!options.tokenizer.empty())
+    tokenizer = with_end_of_document(Tokenizer::load(options.tokenizer, options.pattern));
   Workplace place(options.out, options.force);
   Ingested ingested = ingest(options, files, place.scratch(), progress);
   require_documents(ingested);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,9 +29,9 @@ struct BuildOptions {
   bool force = false;               // replace what is at `out`
   int threads = 1;
 
-  std::string tokenizer;                          // path of a tokenizer to use; empty: learn one
-  Pattern pattern = Pattern::gpt2;                // of a learned one
-  uint32_t vocabulary = 32768;                    // of a learned one
+  std::string tokenizer;           // path of a tokenizer to use; empty: learn one
+  std::optional<Pattern> pattern;  // of a learned one (gpt2), or of a file that does not say it
+  uint32_t vocabulary = 32768;     // of a learned one
   uint64_t learn_from_bytes = uint64_t{1} << 30;  // a sample of the text, if there is more
 
   // Share of the text held out, in (0, 1). 0: one per cent, but 1 MB of text where that is a

@@ -88,7 +88,8 @@ std::string report_json(const Ledger& ledger, const Manifest& manifest) {
   using Json = nlohmann::ordered_json;
   Json json = {{"files", ledger.files},           {"file_bytes", ledger.file_bytes},
                {"page_bytes", ledger.page_bytes}, {"clean_bytes", ledger.clean_bytes},
-               {"records", ledger.records},       {"kept", ledger.kept},
+               {"records", ledger.records},       {"skipped", ledger.skipped},
+               {"pages", ledger.pages},           {"kept", ledger.kept},
                {"dropped", ledger.dropped},       {"repaired", ledger.repaired},
                {"issues", Json::array()}};
   for (const auto& issue : ledger.issues)

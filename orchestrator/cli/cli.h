@@ -26,6 +26,9 @@ void add_orchestrate(CLI::App& app);
 void add_submit(CLI::App& app);
 void add_runs(CLI::App& app);
 
+// export and import, of katman data.
+void add_exchange(CLI::App& data);
+
 // --to HOST:PORT, where the orchestrator is.
 void add_orchestrator_option(CLI::App& command, std::string& address);
 

@@ -21,7 +21,7 @@ namespace {
 
 struct DataOptions {
   BuildOptions build;
-  std::string pattern = "gpt2";
+  std::string pattern;  // empty: the default
   bool json = false;
 };
 
@@ -50,8 +50,8 @@ void add_vocabulary_options(CLI::App& command, DataOptions& options) {
   command.add_option("--vocabulary", options.build.vocabulary, "tokens to learn")
       ->check(CLI::Range(257u, 1u << 24))
       ->capture_default_str();
-  command.add_option("--pattern", options.pattern, "pre-tokeniser: gpt2, llama3 or o200k")
-      ->capture_default_str();
+  command.add_option("--pattern", options.pattern,
+                     "pre-tokeniser: gpt2 (the default), llama3 or o200k");
 }
 
 double seconds_of(const std::function<void()>& work) {
@@ -61,7 +61,7 @@ double seconds_of(const std::function<void()>& work) {
 }
 
 void run_build(DataOptions& options) {
-  options.build.pattern = pattern_named(options.pattern);
+  if (!options.pattern.empty()) options.build.pattern = pattern_named(options.pattern);
   BuildResult result;
   const double elapsed_s = seconds_of([&] {
     Progress progress;
@@ -85,9 +85,11 @@ void add_build(CLI::App& data) {
   BuildOptions& build = options->build;
   command->add_option("--out", build.out, "directory of the corpus")->required();
   auto* given = command->add_option("--tokenizer", build.tokenizer,
-                                    "use this tokenizer.json instead of learning one");
+                                    "use this one instead of learning one: tokenizer.json, a "
+                                    "folder with it or with vocab.json and merges.txt, or a "
+                                    ".tiktoken file, which needs --pattern");
   add_vocabulary_options(*command, *options);
-  given->excludes("--vocabulary")->excludes("--pattern");
+  given->excludes("--vocabulary");
   command
       ->add_option("--validation", build.validation,
                    "share of the text to hold out; 0: about one per cent")
@@ -106,7 +108,7 @@ void add_train_tokenizer(CLI::App& data) {
   add_vocabulary_options(*command, *options);
   command->footer("Example: katman data train-tokenizer --out tokenizer.json pages.jsonl.zst");
   command->callback([options] {
-    options->build.pattern = pattern_named(options->pattern);
+    if (!options->pattern.empty()) options->build.pattern = pattern_named(options->pattern);
     Progress progress;
     Ledger ledger;
     {
@@ -228,6 +230,7 @@ void add_data(CLI::App& app) {
   add_build(*data);
   add_train_tokenizer(*data);
   add_inspect(*data);
+  add_exchange(*data);
 }
 
 }  // namespace katman

@@ -67,6 +67,14 @@ TEST(Build, counts_every_record_and_drops_exact_duplicates) {
   const auto report = nlohmann::json::parse(read_file(dir.file("corpus/report.json")));
   EXPECT_EQ(report.at("kept"), 84);
   EXPECT_EQ(report.at("dropped").at("exact_duplicate"), 6);
+  // The books balance in the file as they do here.
+  const auto sum = [](const nlohmann::json& counts) {
+    uint64_t total = 0;
+    for (const auto& count : counts) total += count.get<uint64_t>();
+    return total;
+  };
+  EXPECT_EQ(report.at("records"), report.at("pages").get<uint64_t>() + sum(report.at("skipped")));
+  EXPECT_EQ(report.at("pages"), report.at("kept").get<uint64_t>() + sum(report.at("dropped")));
 }
 
 TEST(Build, is_byte_identical_for_any_number_of_threads) {
@@ -153,6 +161,29 @@ TEST(Build, uses_a_given_tokenizer) {
   options.out = dir.file("given");
   build(options);
   EXPECT_EQ(files_in(dir.file("given")), files_in(dir.file("learned")));
+}
+
+// Base64 of a byte, as .tiktoken files have it.
+std::string base64_of(unsigned char byte) {
+  static constexpr char digits[] =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  return {digits[byte >> 2], digits[(byte & 3) << 4], '=', '='};
+}
+
+TEST(Build, takes_a_tiktoken_file_whose_pattern_is_named) {
+  TempDir dir;
+  write_inputs(dir);
+  std::string lines;
+  for (int byte = 0; byte < 256; ++byte)
+    lines += base64_of(static_cast<unsigned char>(byte)) + " " + std::to_string(byte) + "\n";
+  auto options = options_for(dir);
+  options.tokenizer = dir.write("bytes.tiktoken", lines);
+  EXPECT_TRUE(fails_with("name the pattern", [&] { build(options); }));
+  options.pattern = Pattern::llama3;
+  build(options);
+  const Corpus corpus = Corpus::open(options.out);
+  EXPECT_EQ(corpus.manifest().vocabulary, 257u);
+  EXPECT_EQ(corpus.document(Split::train, 0).back(), 256);
 }
 
 TEST(Build, leaves_an_existing_corpus_alone_unless_forced) {
