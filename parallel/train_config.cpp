@@ -1,7 +1,10 @@
 #include <cmath>
 #include <optional>
 
+#include "parallel/batch.h"
+#include "parallel/pipeline/check.h"
 #include "parallel/pipeline/schedule.h"
+#include "parallel/pipeline/transfers.h"
 #include "parallel/trainer.h"
 
 namespace katman {
@@ -9,6 +12,34 @@ namespace {
 
 void at_least(const char* field, int64_t value, int64_t least) {
   require_usage(value >= least, "{} = {} must be at least {}", field, value, least);
+}
+
+// Far beyond what anyone has trained, and still far from where products of sizes overflow.
+void check_sizes(const GptConfig& model) {
+  const auto at_most = [](const char* field, int64_t value, int64_t most) {
+    require_usage(value <= most, "{} = {} is beyond any machine; use at most {}", field, value,
+                  most);
+  };
+  at_most("model.layers", model.layers, 10'000);
+  at_most("model.hidden", model.hidden, 1 << 18);
+  at_most("model.feed_forward", model.ff(), 1 << 20);
+  at_most("model.sequence", model.sequence, 1 << 24);
+  at_most("model.vocabulary", model.vocabulary, 1 << 24);
+}
+
+// A schedule from a file says how many micro-batches it is for, and every replica must have them.
+void check_schedule(const TrainConfig& config) {
+  if (!config.schedule.starts_with("file:")) {
+    make_schedule(config.schedule, config.mesh.pp, 1, config.chunks);
+    return;
+  }
+  for (const int replica : {0, config.mesh.dp - 1}) {
+    const auto micros = static_cast<int>(
+        cut_batch(0, config.batch_sequences, replica, config.mesh.dp, config.micro_batch).size());
+    if (micros == 0) continue;
+    verify(with_comms(make_schedule(config.schedule, config.mesh.pp, micros, config.chunks)),
+           micros);
+  }
 }
 
 bool fits(const GptConfig& model, const Mesh& mesh, int chunks) try {
@@ -52,6 +83,7 @@ void TrainConfig::check() const {
   at_least("mesh.dp", mesh.dp, 1);
   at_least("mesh.pp", mesh.pp, 1);
   at_least("mesh.chunks", chunks, 1);
+  check_sizes(model);
   check_mesh(model, mesh, chunks);
   at_least("steps", steps, 1);
   at_least("sequences per batch", batch_sequences, 1);
@@ -63,7 +95,15 @@ void TrainConfig::check() const {
                 "model.sequence = {} cannot be split over mesh.tp = {}; use {}, or turn "
                 "mesh.sequence_parallel off",
                 model.sequence, mesh.tp, model.sequence / mesh.tp * mesh.tp);
-  if (!schedule.starts_with("file:")) make_schedule(schedule, mesh.pp, 1, chunks);
+  check_schedule(*this);
+}
+
+int64_t TrainConfig::state_bytes() const {
+  const bool fp32 = precision == DType::f32;
+  // Of the weights and their gradients every replica has its own; of the moments and, unless it is
+  // the weights themselves, the fp32 master there is one.
+  const int64_t per_replica = bytes_of(precision) + bytes_of(DType::f32), once = fp32 ? 8 : 12;
+  return model.parameters() * (mesh.dp * per_replica + once);
 }
 
 }  // namespace katman

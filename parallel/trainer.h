@@ -37,6 +37,8 @@ struct TrainConfig {
 
   // Throws UsageError naming the field that cannot be, and the nearest value that can.
   void check() const;
+  // What weights, gradients and optimizer take on all ranks together; activations come on top.
+  int64_t state_bytes() const;
 };
 
 // What every rank knows after a step; all fields but `seconds` are the same on all ranks.

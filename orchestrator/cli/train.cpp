@@ -1,6 +1,7 @@
 // katman train: a run on this machine. katman worker: one rank of it.
 #include <signal.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <chrono>
@@ -35,10 +36,24 @@ RunSpec completed_spec(const TrainOptions& options) {
   return spec;
 }
 
+// Of this machine, in bytes; what other processes use of it is not looked at.
+int64_t memory_bytes() {
+  return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+}
+
 void run_train(const TrainOptions& options) {
   const RunSpec spec = completed_spec(options);
-  // Before any rank starts: the corpus opens, and the model fits its tokenizer and the mesh.
-  train_config(spec, RunData(spec).vocabulary()).check();
+  // Before any rank starts: the corpus opens, and the model fits its tokenizer, the mesh and this
+  // machine.
+  const TrainConfig config = train_config(spec, RunData(spec).vocabulary());
+  config.check();
+  if (const int64_t needed = config.state_bytes(), there = memory_bytes();
+      needed > there && !options.check && !spec.device().kind().starts_with("cuda"))
+    throw UsageError(fmt::format(
+        "weights, gradients and optimizer of {:.1f} million parameters take {:.1f} GB with mesh.dp "
+        "= {}, and this machine has {:.1f}: use a smaller model, fewer replicas, or more machines",
+        static_cast<double>(config.model.parameters()) * 1e-6, static_cast<double>(needed) * 1e-9,
+        config.mesh.dp, static_cast<double>(there) * 1e-9));
   if (options.check)
     fmt::print("{}", to_text(spec));
   else

@@ -4,6 +4,7 @@
 #include <google/protobuf/text_format.h>
 #include <google/protobuf/util/message_differencer.h>
 
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -46,7 +47,8 @@ RunSpec parse_run_spec(const std::string& text, const std::string& where) {
 
 RunSpec read_run_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
-  require_usage(in.good(), "cannot read the run file {}: does it exist?", path);
+  require_usage(in.good() && !std::filesystem::is_directory(path),
+                "cannot read the run file {}: is there such a file?", path);
   return parse_run_spec({std::istreambuf_iterator<char>(in), {}}, path);
 }
 

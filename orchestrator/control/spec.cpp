@@ -40,17 +40,24 @@ void complete_data(RunSpec& spec) {
   auto& data = *spec.mutable_data();
   require_usage(!data.corpus().empty(),
                 "data.corpus is missing: name the directory that `katman data build` wrote");
-  const auto sequence = static_cast<uint32_t>(model_config(spec, 1).sequence);
-  const uint32_t replicas = spec.mesh().dp();
-  if (data.batch_tokens() == 0) data.set_batch_tokens(16 * sequence * replicas);
-  const uint32_t sequences = (data.batch_tokens() + sequence - 1) / sequence;
+  const auto sequence = static_cast<uint64_t>(model_config(spec, 1).sequence);
+  const uint64_t replicas = spec.mesh().dp();
+  if (data.batch_tokens() == 0) {
+    require_usage(16 * sequence * replicas <= UINT32_MAX,
+                  "data.batch_tokens is missing, and 16 sequences of {} tokens for each of {} "
+                  "replicas are too many: say how many",
+                  sequence, replicas);
+    data.set_batch_tokens(static_cast<uint32_t>(16 * sequence * replicas));
+  }
+  const uint64_t sequences = (data.batch_tokens() + sequence - 1) / sequence;
   require_usage(
       sequences >= replicas,
       "data.batch_tokens is {} = {} sequences of {} tokens, fewer than mesh.dp = {} replicas: "
       "use at least {}",
       data.batch_tokens(), sequences, sequence, replicas, replicas * sequence);
-  const uint32_t share = (sequences + replicas - 1) / replicas;
-  if (data.micro_batch() == 0) data.set_micro_batch(std::clamp(4096 / sequence, 1u, share));
+  const uint64_t share = (sequences + replicas - 1) / replicas;
+  if (data.micro_batch() == 0)
+    data.set_micro_batch(static_cast<uint32_t>(std::clamp<uint64_t>(4096 / sequence, 1, share)));
 }
 
 void complete_optimizer(RunSpec& spec) {
@@ -77,6 +84,9 @@ void complete_learning_rate(RunSpec& spec) {
   if (!rate.has_final_fraction()) rate.set_final_fraction(0.1f);
   if (!rate.has_warmup_steps()) rate.set_warmup_steps(spec.steps() / 50);
   if (!rate.has_decay_steps()) rate.set_decay_steps(spec.steps() / 5);
+  require_usage(ScheduleSpec::Kind_IsValid(rate.kind()),
+                "learning_rate.kind is {}; use COSINE, LINEAR, WARMUP_STABLE_DECAY or CONSTANT",
+                static_cast<int>(rate.kind()));
   require_usage(rate.peak() > 0 && std::isfinite(rate.peak()),
                 "learning_rate.peak is {}; it must be positive", rate.peak());
   require_usage(rate.final_fraction() >= 0 && rate.final_fraction() <= 1,
@@ -101,7 +111,8 @@ void complete_mesh(RunSpec& spec) {
                 mesh.schedule());
   require_usage(is_one_of(mesh.recompute(), {"none", "selective", "full"}),
                 "mesh.recompute is '{}'; use none, selective or full", mesh.recompute());
-  require_usage(mesh.tp() <= 1024 && mesh.dp() <= 65536 && mesh.pp() <= 1024,
+  require_usage(mesh.tp() <= 1024 && mesh.dp() <= 65536 && mesh.pp() <= 1024 &&
+                    uint64_t{mesh.tp()} * mesh.dp() * mesh.pp() <= 65536 && mesh.chunks() <= 1024,
                 "mesh tp={} dp={} pp={} is beyond any machine this was made for", mesh.tp(),
                 mesh.dp(), mesh.pp());
 }
@@ -123,6 +134,8 @@ void complete_rest(RunSpec& spec) {
                 "device.kind is '{}'; use cpu, reference or cuda:N", device.kind());
   require_usage(is_one_of(device.precision(), {"fp32", "bf16"}),
                 "device.precision is '{}'; use fp32 or bf16", device.precision());
+  require_usage(device.threads() <= 1024, "device.threads is {}; use at most 1024",
+                device.threads());
 }
 
 // Large enough for any mesh: the tokenizer's is known when the corpus is opened.
@@ -185,7 +198,7 @@ TrainConfig train_config(const RunSpec& spec, int64_t tokenizer_vocabulary) {
   config.rate.total_steps = static_cast<int64_t>(spec.steps());
   config.steps = static_cast<int64_t>(spec.steps());
   config.batch_sequences =
-      (spec.data().batch_tokens() + config.model.sequence - 1) / config.model.sequence;
+      (int64_t{spec.data().batch_tokens()} + config.model.sequence - 1) / config.model.sequence;
   config.micro_batch = spec.data().micro_batch();
   config.precision = spec.device().precision() == "fp32" ? DType::f32 : DType::bf16;
   config.seed = spec.seed();

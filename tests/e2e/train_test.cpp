@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -131,6 +132,26 @@ TEST(Train, a_run_resumes_on_another_layout_as_if_never_stopped) {
   EXPECT_EQ(digest("stays"), digest("three"));
 }
 
+TEST(Train, a_damaged_token_is_never_trained_on) {
+  const std::string copy = small_run().path("damaged-corpus");
+  std::filesystem::copy(small_run().corpus(), copy);
+  const std::string shard = copy + "/train-00000.tokens";
+  std::string bytes = read_file(shard);
+  for (size_t at = 5000; at < bytes.size() / 2; at += 60000) bytes[at] ^= 4;
+  std::ofstream(shard, std::ios::binary) << bytes;
+  const Result result = small_run().train("on-damage", {"data.corpus=" + copy});
+  EXPECT_EQ(result.status, 1);
+  EXPECT_TRUE(has(result.output, shard + ": block ")) << result.output;
+}
+
+TEST(Train, what_changed_since_the_last_checkpoint_is_said) {
+  ASSERT_EQ(small_run().train("changed").status, 0);
+  const Result again = small_run().train("changed", {"steps=14", "learning_rate.peak=2e-2"});
+  ASSERT_EQ(again.status, 0) << again.output;
+  EXPECT_TRUE(has(again.output, "the run file changed: modified: learning_rate.peak: 0.01 -> 0.02"))
+      << again.output;
+}
+
 TEST(Train, what_the_stages_did_is_written_and_can_be_seen) {
   ASSERT_EQ(small_run().train("timed", {"mesh.pp=2", "mesh.schedule=zero_bubble"}).status, 0);
   const Result seen = run({katman(), "schedule", "--json", "--timeline",
@@ -151,6 +172,12 @@ TEST(Train, what_cannot_work_is_refused_in_one_sentence_before_anything_starts) 
       {"steps=0", "steps is missing"},
       {"learning_rate.kind=SQUARE", "'SQUARE' is not a value of learning_rate.kind"},
       {"model.vocabulary=200", "give at least 300"},
+      {"model.hidden=262144", "and this machine has"},
+      {"model.layers=4000000000", "use at most 10000"},
+      {"model.hidden=4000000000", "is beyond any machine"},
+      {"mesh.schedule=file:/nowhere", "cannot read the schedule /nowhere"},
+      {"device.threads=100000", "use at most 1024"},
+      {"learning_rate.kind=9", "learning_rate.kind is 9"},
   };
   for (const auto& [assignment, sentence] : refusals) {
     const Result result = small_run().train("refused", {assignment});

@@ -103,6 +103,17 @@ TEST(Spec, impossible_values_are_refused_by_name) {
   EXPECT_TRUE(has(refusal_of("checkpoint.keep_last=0"), "checkpoint.keep_last"));
   EXPECT_TRUE(has(refusal_of("device.kind=abacus"), "device.kind"));
   EXPECT_TRUE(has(refusal_of("device.precision=fp8"), "device.precision"));
+  EXPECT_TRUE(has(refusal_of("device.threads=100000"), "device.threads"));
+  EXPECT_TRUE(has(refusal_of("learning_rate.kind=9"), "WARMUP_STABLE_DECAY"));
+  EXPECT_TRUE(has(refusal_of("model.layers=4000000000"), "model.layers"));
+  EXPECT_TRUE(has(refusal_of("mesh.schedule=file:/nowhere"), "/nowhere"));
+}
+
+TEST(Spec, the_largest_batch_that_can_be_written_down_is_not_taken_for_none) {
+  RunSpec spec = good();
+  set_field(spec, "data.batch_tokens=4294967295");
+  complete(spec, "run");
+  EXPECT_GT(train_config(spec, 1000).batch_sequences, 1'000'000);
 }
 
 TEST(Spec, a_batch_too_small_for_the_replicas_is_refused_with_one_that_is_not) {
