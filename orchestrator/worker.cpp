@@ -9,6 +9,7 @@
 #include "orchestrator/control/link.h"
 #include "orchestrator/control/reporter.h"
 #include "orchestrator/control/spec.h"
+#include "orchestrator/memory_table.h"
 #include "orchestrator/run_data.h"
 #include "orchestrator/signals.h"
 #include "parallel/checkpoint/checkpoint.h"
@@ -174,16 +175,19 @@ double Run::measured_peak() {
 
 void Run::start_reporting() {
   const double peak = measured_peak();
+  const auto memory = memory_table(trainer_, *backend_, world_);
   if (!speaks()) return;
   const GptConfig& model = trainer_.config().model;
   spdlog::info("{}: {:.1f} million parameters, {} steps of {} tokens, {}, {}", spec_.name(),
                static_cast<double>(model.parameters()) * 1e-6, spec_.steps(),
                trainer_.config().batch_sequences * model.sequence,
                to_string(trainer_.config().mesh), backend_->name());
-  for (const MemoryLine& line : trainer_.memory())
-    spdlog::info("memory of rank 0: {:<10} {:8.1f} MB, the layout promises {:8.1f} MB", line.what,
-                 static_cast<double>(line.allocated_bytes) * 1e-6,
-                 static_cast<double>(line.promised_bytes) * 1e-6);
+  for (const std::string& line : memory) spdlog::info("{}", line);
+  spdlog::info(
+      "utilisation = tokens/s * {:.1f} MFLOP per token (6 per weight of a matrix product, 6 * "
+      "layers "
+      "* hidden * sequence for attention) / {:.1f} GFLOP/s, what a large {} product reaches here",
+      model.flops_per_token() * 1e-6, peak * 1e-9, name_of(trainer_.config().precision));
   if (data_.validation_sequences() == 0)
     spdlog::warn(
         "no validation loss: the validation split of {} has {} tokens, fewer than one "

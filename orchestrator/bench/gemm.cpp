@@ -1,30 +1,10 @@
 #include "orchestrator/bench/gemm.h"
 
-#include <algorithm>
-#include <chrono>
-
 #include "core/model/config.h"
 #include "orchestrator/bench/peak.h"
 
 namespace katman {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double best_seconds(Backend& backend, const Gemm& product, double seconds) {
-  double best = 1e30;
-  const auto once = [&] {
-    const auto begin = Clock::now();
-    backend.gemm(product);
-    backend.sync();
-    return std::chrono::duration<double>(Clock::now() - begin).count();
-  };
-  once();  // packs, compiles, warms up
-  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
-  do best = std::min(best, once());
-  while (Clock::now() < end);
-  return best;
-}
 
 // A layer y [rows, out] = x [rows, in] W^T, W [out, in].
 struct Layer {
@@ -61,7 +41,7 @@ void Bench::add(const std::string& name, const Gemm& product) {
   figures.m = product.c.extent(0), figures.n = product.c.extent(1);
   figures.k = product.a.extent(product.a_transposed ? 0 : 1);
   backend_.weights_changed();
-  figures.best_s = best_seconds(backend_, product, bench_.seconds);
+  figures.best_s = fastest_seconds(backend_, product, bench_.seconds);
   backend_.weights_changed();
   figures.flops = 2.0 * static_cast<double>(figures.m) * static_cast<double>(figures.n) *
                   static_cast<double>(figures.k) / figures.best_s;

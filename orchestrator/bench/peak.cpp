@@ -5,15 +5,8 @@
 
 namespace katman {
 
-double measured_peak_flops(Backend& backend, DType dtype, int64_t size, double seconds) {
+double fastest_seconds(Backend& backend, const Gemm& product, double seconds) {
   using Clock = std::chrono::steady_clock;
-  Gemm product;
-  product.a = backend.zeros({size, size}, dtype);
-  product.b = backend.zeros({size, size}, dtype);
-  product.c = backend.empty({size, size}, dtype);
-  product.b_transposed = true;
-  product.b_is_weight = true;
-  backend.weights_changed();
   const auto once = [&] {
     const auto begin = Clock::now();
     backend.gemm(product);
@@ -25,6 +18,18 @@ double measured_peak_flops(Backend& backend, DType dtype, int64_t size, double s
   const auto end = Clock::now() + std::chrono::duration<double>(seconds);
   do best = std::min(best, once());
   while (Clock::now() < end);
+  return best;
+}
+
+double measured_peak_flops(Backend& backend, DType dtype, int64_t size, double seconds) {
+  Gemm product;
+  product.a = backend.zeros({size, size}, dtype);
+  product.b = backend.zeros({size, size}, dtype);
+  product.c = backend.empty({size, size}, dtype);
+  product.b_transposed = true;
+  product.b_is_weight = true;
+  backend.weights_changed();
+  const double best = fastest_seconds(backend, product, seconds);
   backend.weights_changed();  // forget the packed copy of a matrix that is about to go
   const double n = static_cast<double>(size);
   return 2 * n * n * n / best;

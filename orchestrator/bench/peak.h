@@ -10,4 +10,7 @@ namespace katman {
 double measured_peak_flops(Backend& backend, DType dtype, int64_t size = 2048,
                            double seconds = 0.25);
 
+// The fastest of as many runs of `product` as fit in `seconds`, after one to warm up.
+double fastest_seconds(Backend& backend, const Gemm& product, double seconds);
+
 }  // namespace katman

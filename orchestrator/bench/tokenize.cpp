@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iterator>
@@ -41,7 +42,8 @@ double fastest(double budget, const std::function<void()>& pass) {
 
 std::string read_text(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
-  require(in.is_open(), "cannot open {} to measure with it", path);
+  require(in.is_open() && !std::filesystem::is_directory(path),
+          "cannot read {} to measure with it: is there such a file?", path);
   return {std::istreambuf_iterator<char>(in), {}};
 }
 

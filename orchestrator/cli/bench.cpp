@@ -30,7 +30,11 @@ void show(const StepFigures& figures) {
   fmt::print("seconds per step  {:.4f} (median), {:.4f} (best)\n", figures.median_s,
              figures.best_s);
   fmt::print("tokens/s          {:.1f}\n", figures.tokens_per_s);
-  fmt::print("model FLOPs       {:.1f} million per token\n", figures.flops_per_token * 1e-6);
+  fmt::print(
+      "model FLOPs       {:.1f} million per token = 6 per weight of a matrix product + 6 * layers "
+      "* "
+      "hidden * sequence for causal attention\n",
+      figures.flops_per_token * 1e-6);
   fmt::print("peak              {:.1f} GFLOP/s (a 4096-cubed product)\n",
              figures.peak_flops * 1e-9);
   fmt::print("utilisation       {:.1f} % = tokens/s * FLOPs per token / peak\n", 100 * figures.mfu);
