@@ -48,6 +48,7 @@ struct CheckpointStore::Parts {
   }
 
   void start();
+  int64_t free_bytes() const;
   bool room_for(int64_t my_bytes);
   Outcome write(const SaveJob& job);
   void write_all(const SaveJob& job);
@@ -156,14 +157,19 @@ std::optional<CheckpointInfo> CheckpointStore::resume(std::span<const Piece> wan
   return std::nullopt;
 }
 
-// Whether the disk can take what all ranks are about to write; the same answer on all of them.
-bool CheckpointStore::Parts::room_for(int64_t my_bytes) {
+// Of the disk; as much as one can count where it does not say.
+int64_t CheckpointStore::Parts::free_bytes() const {
+  if (options.free_bytes) return options.free_bytes();
   std::error_code error;
   const fs::space_info space = fs::space(directory, error);
-  const int64_t mine = error ? INT64_MAX : static_cast<int64_t>(space.available);
+  return error ? INT64_MAX : static_cast<int64_t>(space.available);
+}
+
+// Whether the disk can take what all ranks are about to write; the same answer on all of them.
+bool CheckpointStore::Parts::room_for(int64_t my_bytes) {
   int64_t wanted = 0;
   for (const int64_t bytes : gather(world, backend, my_bytes)) wanted += bytes;
-  const int64_t available = std::ranges::min(gather(world, backend, mine));
+  const int64_t available = std::ranges::min(gather(world, backend, free_bytes()));
   if (!first() || available / 2 >= wanted) return available >= wanted;
   if (available >= wanted) {
     spdlog::warn("the disk of {} will be full soon: {:.2f} GB are free, a checkpoint takes {:.2f}",

@@ -57,6 +57,7 @@ struct CheckpointOptions {
   bool weights_only = false;             // masters without moments
   uint64_t generation = 0;               // at least this one; the log may have seen later ones
   std::function<void(const FileOp&)> on_file_operation = {};  // for tests: called before each
+  std::function<int64_t()> free_bytes = {};                   // for tests: what is free on the disk
 };
 
 // The checkpoint in `directory` (with a manifest). Throws Error with what is wrong with it.

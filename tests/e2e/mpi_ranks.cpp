@@ -2,6 +2,8 @@
 // mpirun_test.cpp. Exits with 0 when what its first argument names holds on this rank.
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "parallel/comm/mpi.h"
@@ -52,12 +54,47 @@ void missing(Comm& world) {
                [&] { group->all_reduce(host_tensor({100}, DType::f32)).wait(); });
 }
 
-void mismatch(Comm& world) {
-  const int64_t mine = 4 + world.rank() % 2, theirs = 9 - mine;
-  expect_error(fmt::format("this rank calls all_reduce of F32 [{}]", mine),
-               [&] { world.all_reduce(host_tensor({mine}, DType::f32)).wait(); });
-  expect_error(fmt::format("calls all_reduce of F32 [{}]", theirs),
-               [&] { world.all_reduce(host_tensor({mine}, DType::f32)).wait(); });
+// Two ranks disagree about size, type or operation: both hear of both.
+void mismatch(Comm& world, const std::string& about) {
+  const auto tensor = [](int64_t size, DType type) { return host_tensor({size}, type); };
+  const bool first = world.rank() == 0;
+  const auto call = [&](bool as_first) -> std::pair<std::string, std::function<void()>> {
+    if (about == "size" && !as_first)
+      return {"all_reduce of F32 [5]", [&] { world.all_reduce(tensor(5, DType::f32)).wait(); }};
+    if (about == "type" && !as_first)
+      return {"all_reduce of BF16 [4]", [&] { world.all_reduce(tensor(4, DType::bf16)).wait(); }};
+    if (about == "operation" && !as_first) return {"barrier of", [&] { world.barrier(); }};
+    return {"all_reduce of F32 [4]", [&] { world.all_reduce(tensor(4, DType::f32)).wait(); }};
+  };
+  const auto [mine, act] = call(first);
+  try {
+    act();
+  } catch (const Error& error) {
+    const std::string sentence = error.what();
+    for (const std::string& part : {"this rank calls " + mine, "calls " + call(!first).first})
+      require(sentence.find(part) != std::string::npos, "the error is '{}', without '{}'", sentence,
+              part);
+    return;
+  }
+  fail("ranks that disagree about the {} were not told", about);
+}
+
+// A transfer goes on while its sender computes: this one says that it is done only when the
+// receiver, through the file `flag`, says that everything has come.
+void progress(Comm& world, const std::string& flag) {
+  const Tensor t = host_tensor({16 << 20}, DType::f32);  // far beyond what MPI sends eagerly
+  Work work = world.rank() == 0 ? world.send(t, 1) : world.recv(t, 0);
+  if (world.rank() == 1) {
+    work.wait();
+    std::ofstream(flag) << "all has come";
+    return;
+  }
+  const auto end = std::chrono::steady_clock::now() + 15s;
+  while (!std::filesystem::exists(flag)) {
+    require(std::chrono::steady_clock::now() < end, "a send does not move while its rank computes");
+    std::this_thread::sleep_for(1ms);
+  }
+  work.wait();
 }
 
 // The whole trainer on real processes, against one rank on a thread.
@@ -84,9 +121,10 @@ void run_case(const std::vector<std::string>& words) {
   if (name == "conformance") conformance(*world, *make_backend("reference"));
   if (name == "staged") staged(*world);
   if (name == "missing") missing(*world);
-  if (name == "mismatch") mismatch(*world);
+  if (name == "mismatch") mismatch(*world, words.at(1));
   if (name == "throw" && world->rank() == 1) fail("the disk is full");
   if (name == "throw") world->barrier();
+  if (name == "progress") progress(*world, words.at(1));
   if (name == "train")
     train(*world, {std::stoi(words.at(1)), std::stoi(words.at(2)), std::stoi(words.at(3))},
           words.at(4));

@@ -5,6 +5,8 @@
 
 #include <chrono>
 
+#include "tests/support/temp_dir.h"
+
 namespace katman::testing {
 namespace {
 
@@ -45,7 +47,15 @@ TEST(Mpirun, a_rank_that_does_not_come_is_named_after_the_deadline) {
   expect_success(3, "missing");
 }
 
-TEST(Mpirun, ranks_that_disagree_about_the_size_are_named) { expect_success(2, "mismatch"); }
+TEST(Mpirun, a_transfer_moves_while_its_sender_computes) {
+  const TempDir dir;
+  expect_success(2, "progress " + dir.file("flag"));
+}
+
+TEST(Mpirun, ranks_that_disagree_about_size_type_or_operation_are_named) {
+  for (const char* about : {"size", "type", "operation"})
+    expect_success(2, std::string("mismatch ") + about);
+}
 
 TEST(Mpirun, a_rank_that_throws_ends_the_job_at_once_with_its_message) {
   const auto begin = std::chrono::steady_clock::now();

@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "tests/support/ranks.h"
+#include "tests/support/throws.h"
 #include "tests/support/training.h"
 
 namespace katman::testing {
@@ -162,6 +164,53 @@ TEST(Trainer, replicas_without_sequences_take_part) {
   std::string worst;
   EXPECT_LT(distance(train_on_threads(config, 3), train_on_threads(alone, 3), worst), 1e-5)
       << worst;
+}
+
+// A document that is all mask divides by zero tokens wherever a mean is taken too early.
+TEST(Trainer, sequences_without_a_target_that_counts_weigh_nothing_wherever_they_fall) {
+  const Samples half_masked = [](uint64_t sample, std::span<int32_t> tokens) {
+    tiny_samples(sample, tokens);
+    if (sample % 2) std::ranges::fill(tokens.subspan(1), -1);
+  };
+  std::vector<std::pair<double, double>> seen;
+  for (const Mesh mesh : {Mesh{1, 1, 1}, Mesh{1, 8, 1}, Mesh{2, 2, 2}})
+    for (const int64_t micro_batch : {1, 8}) {
+      TrainConfig config = tiny_run(mesh);
+      config.micro_batch = micro_batch;
+      run_ranks(mesh.size(), [&](Comm& world) {
+        const auto backend = make_backend("reference");
+        Trainer trainer(config, *backend, world, half_masked);
+        const StepReport report = trainer.step({});
+        EXPECT_FALSE(report.skipped);
+        if (world.rank() == 0) seen.emplace_back(report.loss, report.grad_norm);
+      });
+    }
+  for (const auto& [loss, grad_norm] : seen) {
+    EXPECT_NEAR(loss, seen[0].first, 1e-5 * seen[0].first);
+    EXPECT_NEAR(grad_norm, seen[0].second, 1e-5 * seen[0].second);
+  }
+}
+
+TEST(Trainer, the_learning_rate_of_a_resumed_step_is_that_of_the_step) {
+  TrainConfig config = tiny_run();
+  config.rate = {
+      .kind = LearningRate::Kind::cosine, .peak = 1e-2f, .warmup_steps = 4, .total_steps = 40};
+  run_ranks(1, [&](Comm& world) {
+    const auto backend = make_backend("reference");
+    Trainer trainer(config, *backend, world, tiny_samples);
+    trainer.resume(30);
+    EXPECT_EQ(trainer.step({}).rate, static_cast<double>(config.rate.at(30)));
+    EXPECT_EQ(trainer.step({}).rate, static_cast<double>(config.rate.at(31)));
+  });
+}
+
+TEST(Trainer, a_world_of_another_size_than_the_mesh_is_refused) {
+  EXPECT_TRUE(fails_with("the mesh tp=2 dp=1 pp=2 is for 4 ranks, and 2 were started", [] {
+    run_ranks(2, [](Comm& world) {
+      const auto backend = make_backend("reference");
+      Trainer trainer(tiny_run({2, 1, 2}), *backend, world, tiny_samples);
+    });
+  }));
 }
 
 TEST(Trainer, memory_is_what_the_layout_promises) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,12 +42,14 @@ void Process::signal(int number) { require(kill(pid_, number) == 0, "cannot sign
 int Process::wait(std::chrono::seconds deadline) {
   const auto end = std::chrono::steady_clock::now() + deadline;
   int status = 0;
-  while (waitpid(pid_, &status, WNOHANG) == 0) {
+  rusage usage = {};
+  while (wait4(pid_, &status, WNOHANG, &usage) == 0) {
     require(std::chrono::steady_clock::now() < end, "process {} did not end within {} s", pid_,
             deadline.count());
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   pid_ = -1;
+  peak_bytes_ = int64_t{usage.ru_maxrss} * 1024;
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
@@ -56,6 +59,7 @@ Result run(const std::vector<std::string>& arguments, std::chrono::seconds deadl
   Result result;
   result.status = process.wait(deadline);
   result.output = read_file(dir.file("output"));
+  result.peak_bytes = process.peak_bytes();
   return result;
 }
 

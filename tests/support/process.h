@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -21,14 +22,18 @@ class Process {
   void signal(int number);
   // The exit status, or 128 + the signal that ended it. Throws after the deadline (and kills it).
   int wait(std::chrono::seconds deadline = std::chrono::seconds(120));
+  // Of its resident memory, once it has ended.
+  int64_t peak_bytes() const { return peak_bytes_; }
 
  private:
   pid_t pid_ = -1;
+  int64_t peak_bytes_ = 0;
 };
 
 struct Result {
   int status = -1;
   std::string output;  // standard output and standard error together
+  int64_t peak_bytes = 0;
 };
 
 // Runs a program to its end.

@@ -32,6 +32,25 @@ TEST(Gpt, a_fresh_model_starts_near_the_logarithm_of_the_vocabulary) {
   EXPECT_NEAR(model.step(batch) / 26, std::log(256.0), 0.1);
 }
 
+TEST(Gpt, matrices_that_write_to_the_residual_stream_start_smaller_the_deeper_the_model) {
+  const auto tp = alone();
+  GptConfig config = gpt_preset("tiny");
+  config.layers = 8;
+  Model model(config, *tp);
+  const auto deviation = [&](const std::string& name) {
+    double squares = 0;
+    const auto values = read(*model.backend, model.params.at(name).value);
+    for (const float value : values) squares += static_cast<double>(value) * value;
+    return std::sqrt(squares / static_cast<double>(values.size()));
+  };
+  for (const std::string layer : {"h.0", "h.7"}) {
+    EXPECT_NEAR(deviation(layer + ".attn.qkv.weight"), 0.02, 0.001);
+    EXPECT_NEAR(deviation(layer + ".mlp.up.weight"), 0.02, 0.001);
+    EXPECT_NEAR(deviation(layer + ".attn.proj.weight"), 0.02 / 4, 0.0005);
+    EXPECT_NEAR(deviation(layer + ".mlp.down.weight"), 0.02 / 4, 0.0005);
+  }
+}
+
 TEST(Gpt, the_whole_model_has_the_gradient_of_finite_differences) {
   GptConfig config = little_gpt();
   const auto tp = alone();

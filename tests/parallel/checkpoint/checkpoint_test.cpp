@@ -120,6 +120,19 @@ TEST(Checkpoint, a_flipped_bit_is_named_and_the_one_before_is_used) {
   ASSERT_EQ(verify_checkpoint(dir.path() / "step-00000020.g1").size(), 1u);
 }
 
+TEST(Checkpoint, a_load_reads_only_the_blocks_that_hold_what_it_wants) {
+  const TempDir dir;
+  save_under({1, 1, 1}, dir.path(), {10});
+  const fs::path checkpoint = find_checkpoint(dir.path());
+  const fs::path file = checkpoint / "rank-00000.safetensors";
+  flip_a_bit(file, static_cast<int64_t>(fs::file_size(file)) - 1);
+  const auto backend = make_backend("reference");
+  SyntheticState state({1, 1, 1}, 0, *backend);
+  const std::span<const Piece> all = state.pieces;
+  EXPECT_THROW(load_checkpoint(checkpoint, all, *backend), Error);
+  load_checkpoint(checkpoint, all.first(1), *backend);  // would throw if it had looked further
+}
+
 TEST(Checkpoint, a_truncated_a_missing_and_a_rewritten_file_are_passed_over) {
   const TempDir dir;
   const auto break_20 = [&](const std::string& name, const auto& damage) {

@@ -2,15 +2,18 @@
 // committed before must be there afterwards, and the run must go on.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <spdlog/sinks/ostream_sink.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <mutex>
 #include <set>
+#include <sstream>
 
 #include "core/error.h"
 #include "core/log.h"
+#include "parallel/checkpoint/rank_file.h"
 #include "tests/parallel/checkpoint/synthetic.h"
 #include "tests/support/ranks.h"
 #include "tests/support/temp_dir.h"
@@ -188,6 +191,49 @@ TEST(FailedSave, on_another_rank_is_told_by_its_note) {
   });
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
   spdlog::set_level(spdlog::level::info);
+}
+
+// What the log says while `act` runs.
+std::string log_of(const std::function<void()>& act) {
+  std::ostringstream said;
+  const auto before = spdlog::default_logger();
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+      "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(said)));
+  act();
+  spdlog::set_default_logger(before);
+  return said.str();
+}
+
+TEST(FailedSave, a_disk_that_fills_up_is_told_of_before_it_is_full_and_refused_when_it_is) {
+  const TempDir dir;
+  std::atomic<int64_t> free = 1 << 30;
+  const auto save = [&](CheckpointStore& store, SyntheticState& state, int64_t step) {
+    bool saved = false;
+    const std::string said = log_of([&] {
+      state.fill(step);
+      store.save(synthetic_info(step, {1, 1, 1}), state.pieces);
+      saved = store.finish();
+    });
+    return std::pair(saved, said);
+  };
+  run_ranks(1, [&](Comm& world) {
+    const auto backend = make_backend("reference");
+    SyntheticState state({1, 1, 1}, 0, *backend, few_rows);
+    CheckpointStore store(dir.path(), {.free_bytes = [&] { return free.load(); }}, *backend, world);
+    const int64_t bytes = Snapshot::bytes_of(state.pieces, false);
+    EXPECT_EQ(save(store, state, 10).second.find("full soon"), std::string::npos);
+    free = bytes * 3 / 2;
+    const auto [saved, warning] = save(store, state, 20);
+    EXPECT_TRUE(saved);
+    EXPECT_NE(warning.find("will be full soon"), std::string::npos) << warning;
+    free = bytes - 1;
+    const auto [refused, why] = save(store, state, 30);
+    EXPECT_FALSE(refused);
+    EXPECT_NE(why.find("those that exist stay"), std::string::npos) << why;
+    EXPECT_EQ(store.latest()->step, 20);
+    free = 1 << 30;
+    EXPECT_TRUE(save(store, state, 40).first);
+  });
 }
 
 }  // namespace
