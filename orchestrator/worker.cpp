@@ -247,6 +247,7 @@ bool Run::step(const StopSignals& signals) {
   };
   if (due(spec_.validation().every_steps())) {
     at(VALIDATING);
+    write_timeline();
     validate(report.step);
   }
   if (report.agreed.stop || report.agreed.save || due(spec_.checkpoint().every_steps())) {

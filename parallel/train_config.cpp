@@ -27,18 +27,22 @@ void check_sizes(const GptConfig& model) {
   at_most("model.vocabulary", model.vocabulary, 1 << 24);
 }
 
-// A schedule from a file says how many micro-batches it is for, and every replica must have them.
+// Every replica's share must be a number of micro-batches that there is a schedule for; one from a
+// file says how many it is for.
 void check_schedule(const TrainConfig& config) {
-  if (!config.schedule.starts_with("file:")) {
-    make_schedule(config.schedule, config.mesh.pp, 1, config.chunks);
-    return;
-  }
+  constexpr size_t most = 16383;
   for (const int replica : {0, config.mesh.dp - 1}) {
-    const auto micros = static_cast<int>(
-        cut_batch(0, config.batch_sequences, replica, config.mesh.dp, config.micro_batch).size());
+    const size_t micros =
+        cut_batch(0, config.batch_sequences, replica, config.mesh.dp, config.micro_batch).size();
+    require_usage(micros <= most,
+                  "a replica's share of the batch is {} micro-batches of data.micro_batch = {} "
+                  "sequences; use larger ones or a smaller data.batch_tokens, for at most {}",
+                  micros, config.micro_batch, most);
     if (micros == 0) continue;
-    verify(with_comms(make_schedule(config.schedule, config.mesh.pp, micros, config.chunks)),
-           micros);
+    const bool from_file = config.schedule.starts_with("file:");
+    const int some = from_file ? static_cast<int>(micros) : 1;  // the kinds take any number
+    const Schedule schedule = make_schedule(config.schedule, config.mesh.pp, some, config.chunks);
+    if (from_file) verify(with_comms(schedule), some);
   }
 }
 

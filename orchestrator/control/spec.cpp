@@ -112,9 +112,10 @@ void complete_mesh(RunSpec& spec) {
   require_usage(is_one_of(mesh.recompute(), {"none", "selective", "full"}),
                 "mesh.recompute is '{}'; use none, selective or full", mesh.recompute());
   require_usage(mesh.tp() <= 1024 && mesh.dp() <= 65536 && mesh.pp() <= 1024 &&
-                    uint64_t{mesh.tp()} * mesh.dp() * mesh.pp() <= 65536 && mesh.chunks() <= 1024,
+                    uint64_t{mesh.tp()} * mesh.dp() * mesh.pp() <= 65536,
                 "mesh tp={} dp={} pp={} is beyond any machine this was made for", mesh.tp(),
                 mesh.dp(), mesh.pp());
+  require_usage(mesh.chunks() <= 1024, "mesh.chunks is {}; use at most 1024", mesh.chunks());
 }
 
 void complete_rest(RunSpec& spec) {

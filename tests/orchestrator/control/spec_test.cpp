@@ -112,6 +112,9 @@ TEST(Spec, impossible_values_are_refused_by_name) {
 TEST(Spec, the_largest_batch_that_can_be_written_down_is_not_taken_for_none) {
   RunSpec spec = good();
   set_field(spec, "data.batch_tokens=4294967295");
+  const auto sentence = refusal([&] { complete(spec, "run"); });
+  EXPECT_TRUE(has(sentence, "data.micro_batch") && has(sentence, "at most 16383")) << sentence;
+  set_field(spec, "data.micro_batch=100000");
   complete(spec, "run");
   EXPECT_GT(train_config(spec, 1000).batch_sequences, 1'000'000);
 }
