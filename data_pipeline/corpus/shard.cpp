@@ -110,6 +110,12 @@ void Shard::check_header() const {
           "{}: the header (bytes 0 to {}) does not match its checksum; rebuild the corpus or copy "
           "the file again",
           path_, sizeof header_);
+  const auto& h = header_;
+  require((h.token_bytes == 2 || h.token_bytes == 4) && h.block_bytes > 0 &&
+              h.tokens <= file_.size() && h.documents <= file_.size() &&
+              h.ends_offset == header_bytes + round_up(h.tokens * h.token_bytes, 8) &&
+              h.table_offset == h.ends_offset + h.documents * 8,
+          "{}: the header contradicts itself; rebuild the corpus", path_);
   const uint64_t promised = header_.table_offset + blocks() * 8;
   require(
       file_.size() == promised,

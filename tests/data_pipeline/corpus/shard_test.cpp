@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
+#include <cstring>
 #include <filesystem>
 #include <numeric>
 
 #include "core/random.h"
+#include "data_pipeline/corpus/hash.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/throws.h"
 
@@ -136,6 +139,25 @@ TEST(Shard, a_file_that_is_cut_or_foreign_is_refused) {
   EXPECT_TRUE(
       fails_with("is not a token shard", [&] { Shard s(dir.write("b", std::string(5000, 'x'))); }));
   EXPECT_TRUE(fails_with("cannot open", [&] { Shard s(dir.file("missing")); }));
+}
+
+TEST(Shard, a_header_that_contradicts_itself_is_refused_though_its_checksum_is_right) {
+  TempDir dir;
+  write(dir.file("a"), random_documents(100, 3000, 60000), 60000);
+  const std::string good = read_file(dir.file("a"));
+  for (const uint64_t value :
+       {uint64_t{0}, uint64_t{1}, uint64_t{5000}, UINT64_MAX / 2, UINT64_MAX})
+    for (const auto field :
+         {&ShardHeader::tokens, &ShardHeader::documents, &ShardHeader::ends_offset,
+          &ShardHeader::table_offset, &ShardHeader::block_bytes}) {
+      ShardHeader header;
+      std::memcpy(&header, good.data(), sizeof header);
+      header.*field = value;
+      header.checksum = hash64(&header, offsetof(ShardHeader, checksum));
+      std::string bad = good;
+      std::memcpy(bad.data(), &header, sizeof header);
+      EXPECT_TRUE(fails_with(dir.file("b"), [&] { Shard(dir.write("b", bad)).verify(); })) << value;
+    }
 }
 
 TEST(Shard, refuses_tokens_beyond_its_end) {
