@@ -6,11 +6,6 @@
 #include <system_error>
 
 namespace katman {
-namespace {
-
-constexpr const char* library_name = "libkatman_cuda.so";
-
-}  // namespace
 
 std::optional<int> cuda_device_of(const std::string& kind) {
   if (kind == "cuda") return 0;
@@ -30,15 +25,15 @@ CudaLibrary::CudaLibrary(const std::filesystem::path& file)
          file.string(), dlerror());
 }
 
-CudaLibrary CudaLibrary::beside_me() {
+CudaLibrary CudaLibrary::beside_me(const char* name) {
   const auto here = std::filesystem::read_symlink("/proc/self/exe").parent_path();
-  for (const auto& file : {here / library_name, here.parent_path() / "lib/katman" / library_name})
+  for (const auto& file : {here / name, here.parent_path() / "lib/katman" / name})
     if (std::filesystem::exists(file)) return CudaLibrary(file);
   fail(
       "no {} beside this program ({}): it was built where there was no CUDA toolkit, so it "
       "computes "
       "on the CPU only",
-      library_name, here.string());
+      name, here.string());
 }
 
 void* CudaLibrary::symbol(const char* name) const {

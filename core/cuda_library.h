@@ -21,7 +21,7 @@ class CudaLibrary {
   // Throws Error with what the loader said: the file is missing, or a CUDA library that it needs.
   explicit CudaLibrary(const std::filesystem::path& file);
   // The one that was built with this program: in its directory, or in ../lib/katman.
-  static CudaLibrary beside_me();
+  static CudaLibrary beside_me(const char* name = "libkatman_cuda.so");
 
   // Throws Error, in one sentence, when there is no driver, no such device or a device too old.
   std::unique_ptr<Backend> backend(int device) const;

@@ -8,13 +8,19 @@
 namespace katman {
 
 CudaBackend::CudaBackend(int device)
-    : device_(CudaDevice::open(device)), pool_(make_device_pool(device_)) {}
+    : device_(CudaDevice::open(device)),
+      pool_(make_device_pool(device_)),
+      products_(*this, stream_, false),
+      fused_(*this, stream_) {}
 
-CudaBackend::~CudaBackend() = default;
+CudaBackend::~CudaBackend() { (void)cudaStreamSynchronize(stream_); }
 
 std::string CudaBackend::name() const {
-  return fmt::format("cuda:{} ({}, sm_{}{}, {:.0f} GB)", device_.number, device_.name,
-                     device_.major, device_.minor, static_cast<double>(device_.memory_bytes) / 1e9);
+  const std::string fused = FusedAttention::name();
+  return fmt::format("cuda:{} ({}, sm_{}{}, {:.0f} GB, attention by {})", device_.number,
+                     device_.name, device_.major, device_.minor,
+                     static_cast<double>(device_.memory_bytes) / 1e9,
+                     fused.empty() ? "own kernels" : fused);
 }
 
 void CudaBackend::copy(const Tensor& from, const Tensor& to) {

@@ -9,9 +9,18 @@
 
 #include "core/backend.h"
 #include "core/cuda/device.h"
+#include "core/cuda/fused_attention.h"
+#include "core/cuda/gemm.h"
 #include "core/cuda/queue.h"
 
 namespace katman {
+
+// The cosines and sines of the last rope() that differed from the one before: layers share them.
+struct RopeTurns {
+  Tensor table;  // f32 [length, 2, head_dim / 2]
+  int64_t length = 0, head_dim = 0, past = 0;
+  float theta = 0;
+};
 
 class CudaBackend : public Backend {
  public:
@@ -80,11 +89,22 @@ class CudaBackend : public Backend {
   void adamw(const AdamW& step) override;
 
  private:
+  // A layer norm with a mean, an RMS norm without.
+  void norm(const Tensor& x, const Tensor& residual, const Tensor& gamma, const Tensor& beta,
+            float epsilon, const Tensor& sum, const Tensor& y, const Tensor& mean,
+            const Tensor& rstd);
+  void norm_grad(const Tensor& dy, const Tensor& x, const Tensor& gamma, const Tensor& mean,
+                 const Tensor& rstd, const Tensor& dresidual, const Tensor& dx,
+                 const Tensor& dgamma, const Tensor& dbeta);
+
   CudaDevice device_;
   Stream stream_;
   CudaQueue queue_{device_, stream_};
   Staging staging_;
   Pool pool_;
+  Products products_;
+  FusedAttention fused_;
+  RopeTurns turns_;
 };
 
 }  // namespace katman

@@ -73,8 +73,9 @@ Stream::~Stream() {
 }
 void Stream::sync() const { cuda_check(cudaStreamSynchronize(stream_), "finish the queued work"); }
 
-Event::Event() {
-  cuda_check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "create an event");
+Event::Event(bool timed) {
+  cuda_check(cudaEventCreateWithFlags(&event_, timed ? 0u : cudaEventDisableTiming),
+             "create an event");
 }
 Event::~Event() { (void)cudaEventDestroy(event_); }
 void Event::record(cudaStream_t stream) const {
@@ -82,6 +83,12 @@ void Event::record(cudaStream_t stream) const {
 }
 void Event::hold_back(cudaStream_t stream) const {
   cuda_check(cudaStreamWaitEvent(stream, event_, 0), "let a stream wait");
+}
+float Event::ms_since(const Event& begin) const {
+  wait();
+  float ms = 0;
+  cuda_check(cudaEventElapsedTime(&ms, begin.event_, event_), "read the time between events");
+  return ms;
 }
 void Event::wait() const { cuda_check(cudaEventSynchronize(event_), "wait for the device"); }
 

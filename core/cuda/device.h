@@ -48,7 +48,7 @@ class Stream {
 // A point in a queue that another queue, or the host, can wait for.
 class Event {
  public:
-  Event();
+  explicit Event(bool timed = false);
   ~Event();
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
@@ -56,6 +56,7 @@ class Event {
   void record(cudaStream_t stream) const;     // here
   void hold_back(cudaStream_t stream) const;  // what is enqueued from now on comes after it
   void wait() const;                          // blocks the host
+  float ms_since(const Event& begin) const;   // of two timed events; blocks the host
 
  private:
   cudaEvent_t event_ = nullptr;

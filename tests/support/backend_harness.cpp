@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "core/random.h"
+#include "tests/support/backends.h"
 
 namespace katman::testing {
 namespace {
@@ -126,13 +127,22 @@ Operand inout(Shape s, double scale) {
 Operand inout_f32(Shape s, double scale) { return make(Operand::Kind::f32, s, true, true, scale); }
 
 std::string to_string(const Subject& subject) {
-  return subject.kind + "_" + name_of(subject.dtype);
+  std::string kind = subject.kind;
+  std::ranges::replace(kind, ':', '_');
+  return kind + "_" + name_of(subject.dtype);
+}
+
+std::vector<Subject> all_subjects() {
+  std::vector<Subject> subjects;
+  for (const char* kind : {"reference", "cpu", "emulated", "cuda:0"})
+    for (const DType dtype : {DType::f32, DType::bf16}) subjects.push_back({kind, dtype});
+  return subjects;
 }
 
 void check_against_reference(const Subject& subject, const std::string& what,
                              const std::vector<Operand>& operands, const Call& call, double slack) {
   const auto reference = make_backend("reference");
-  const auto backend = make_backend(subject.kind, subject.threads);
+  const auto backend = test_backend(subject.kind, subject.threads);
   const auto truth = run(*reference, operands, call, DType::f32, subject.dtype);
   const auto rounded = run(*reference, operands, call, subject.dtype, subject.dtype);
   const auto found = run(*backend, operands, call, subject.dtype, subject.dtype);
@@ -152,7 +162,7 @@ void check_against_reference(const Subject& subject, const std::string& what,
 
 std::vector<std::byte> output_bytes(const Subject& subject, const std::vector<Operand>& operands,
                                     const Call& call) {
-  const auto backend = make_backend(subject.kind, subject.threads);
+  const auto backend = test_backend(subject.kind, subject.threads);
   std::vector<std::byte> bytes;
   for (const auto& values : run(*backend, operands, call, subject.dtype, subject.dtype)) {
     const auto raw = std::as_bytes(std::span(values));

@@ -34,6 +34,8 @@ struct Subject {
   int threads = 0;
 };
 std::string to_string(const Subject& subject);  // "cpu_BF16"
+// Every backend in f32 and bf16; those that this machine lacks (see why_absent) too.
+std::vector<Subject> all_subjects();
 
 // Let truth be the reference in f32 on inputs rounded to the subject's type. Fails, with a line
 // that reproduces it, unless the subject's largest and root-mean-square distance to truth stay

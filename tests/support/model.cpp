@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "parallel/comm/threads.h"
+#include "tests/support/backends.h"
 #include "tests/support/ranks.h"
 
 namespace katman::testing {
@@ -96,7 +97,7 @@ GptConfig little_gpt() {
 }
 
 Model::Model(const GptConfig& config, Comm& tp, const ModelOptions& options)
-    : backend(make_backend(options.backend)),
+    : backend(test_backend(options.backend)),
       context{*backend, tp, options.type, options.sequence_parallel, Key(options.seed)},
       stage(config,
             options.range.last_layer ? options.range : StageRange{0, config.layers, true, true},

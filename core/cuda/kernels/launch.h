@@ -34,6 +34,17 @@ void launch(cudaStream_t stream, dim3 grid, dim3 block, size_t shared_bytes,
   cuda_check(cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...), "start a kernel");
 }
 
+// The block's dynamic shared memory, aligned for every copy.
+template <class T>
+__device__ T* shared_memory() {
+#ifdef __CUDACC__
+  extern __shared__ __align__(128) unsigned char katman_shared[];
+  return reinterpret_cast<T*>(katman_shared);
+#else
+  return reinterpret_cast<T*>(emulated::shared_memory());
+#endif
+}
+
 // ceil(n / per) as a grid extent.
 inline unsigned blocks_for(int64_t n, int64_t per) {
   return static_cast<unsigned>((n + per - 1) / per);

@@ -1,0 +1,22 @@
+// Where cudnn-frontend's headers were not found: attention runs on our own kernels.
+#include "core/cuda/fused_attention.h"
+
+namespace katman {
+
+struct FusedAttention::Plans {};
+
+FusedAttention::FusedAttention(Backend& backend, cudaStream_t stream)
+    : backend_(backend), stream_(stream) {}
+FusedAttention::~FusedAttention() = default;
+
+std::string FusedAttention::name() { return {}; }
+bool FusedAttention::takes(const Tensor&, const AttentionShape&) { return false; }
+void FusedAttention::forward(const Tensor&, const AttentionShape&, const Tensor&, const Tensor&) {
+  fail("this build has no cuDNN");
+}
+void FusedAttention::backward(const Tensor&, const Tensor&, const Tensor&, const Tensor&,
+                              const AttentionShape&, const Tensor&) {
+  fail("this build has no cuDNN");
+}
+
+}  // namespace katman

@@ -1,0 +1,48 @@
+// Attention by cuDNN's fused kernels: on Hopper and later the fastest there is.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <tuple>
+
+#include "core/backend.h"
+
+namespace katman {
+
+// cuDNN builds a graph per shape and plans it once; the plan is kept. This file has two
+// implementations, of which CMake takes one: cudnn/fused.cpp where the headers of cudnn-frontend
+// were found, else cudnn/absent.cpp, which takes nothing.
+class FusedAttention {
+ public:
+  FusedAttention(Backend& backend, cudaStream_t stream);
+  ~FusedAttention();
+
+  // "cuDNN 9.19", or nothing where this build has none.
+  static std::string name();
+
+  // bf16, heads of up to 128 elements in steps of 8 that one stride reaches, all keys before the
+  // query: no documents, no window, no dropout. The rest is for our own kernels, and so is a shape
+  // for which cuDNN has no plan (said once in the log).
+  bool takes(const Tensor& qkv, const AttentionShape& shape);
+
+  // As Backend::attention and attention_grad. The gradients are added up in a fixed order.
+  void forward(const Tensor& qkv, const AttentionShape& shape, const Tensor& out,
+               const Tensor& lse);
+  void backward(const Tensor& dout, const Tensor& qkv, const Tensor& out, const Tensor& lse,
+                const AttentionShape& shape, const Tensor& dqkv);
+
+ private:
+  struct Plans;
+  using ShapeKey = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t>;
+  Plans* plans_for(const AttentionShape& shape);
+
+  Backend& backend_;
+  cudaStream_t stream_;
+  void* handle_ = nullptr;  // cudnnHandle_t
+  std::map<ShapeKey, std::unique_ptr<Plans>> plans_;
+};
+
+}  // namespace katman

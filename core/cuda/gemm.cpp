@@ -1,0 +1,284 @@
+#include "core/cuda/gemm.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "core/cuda/check.h"
+#include "core/cuda/device.h"
+#include "core/cuda/kernels/compare.h"
+#include "core/cuda/kernels/gemm.h"
+#include "core/cuda/with_type.h"
+#include "core/log.h"
+
+namespace katman {
+namespace {
+
+// What NVIDIA recommends for Hopper; smaller devices need less.
+constexpr int64_t workspace_bytes = 32 << 20;
+constexpr int proposals = 8;
+// Measuring takes two more results' worth of memory; larger ones trust the first proposal.
+constexpr int64_t most_measured_bytes = 256 << 20;
+
+// Owns a descriptor of the C interface.
+template <class T, auto destroy>
+struct Deleter {
+  void operator()(T* t) const { (void)destroy(t); }
+};
+using Layout = std::unique_ptr<cublasLtMatrixLayoutOpaque_t,
+                               Deleter<cublasLtMatrixLayoutOpaque_t, cublasLtMatrixLayoutDestroy>>;
+using Desc = std::unique_ptr<cublasLtMatmulDescOpaque_t,
+                             Deleter<cublasLtMatmulDescOpaque_t, cublasLtMatmulDescDestroy>>;
+using Preference =
+    std::unique_ptr<cublasLtMatmulPreferenceOpaque_t,
+                    Deleter<cublasLtMatmulPreferenceOpaque_t, cublasLtMatmulPreferenceDestroy>>;
+
+template <class T>
+void set(const Desc& desc, cublasLtMatmulDescAttributes_t attribute, const T& value) {
+  cublas_check(cublasLtMatmulDescSetAttribute(desc.get(), attribute, &value, sizeof value),
+               "describe a product");
+}
+template <class T>
+void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attribute,
+         const T& value) {
+  cublas_check(
+      cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value),
+      "describe how to choose a product's algorithm");
+}
+
+cudaDataType_t data_type(DType type) { return type == DType::f32 ? CUDA_R_32F : CUDA_R_16BF; }
+
+// A row-major [rows, columns] matrix is a column-major [columns, rows] one.
+Layout layout_of(DType type, int64_t rows, int64_t columns) {
+  cublasLtMatrixLayout_t layout = nullptr;
+  cublas_check(cublasLtMatrixLayoutCreate(&layout, data_type(type), static_cast<uint64_t>(columns),
+                                          static_cast<uint64_t>(rows), columns),
+               "describe a matrix");
+  return Layout(layout);
+}
+
+cublasLtEpilogue_t epilogue_of(Gemm::Epilogue epilogue) {
+  switch (epilogue) {
+    case Gemm::Epilogue::none:
+      return CUBLASLT_EPILOGUE_DEFAULT;
+    case Gemm::Epilogue::bias:
+      return CUBLASLT_EPILOGUE_BIAS;
+    case Gemm::Epilogue::bias_gelu:
+      return CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+    case Gemm::Epilogue::gelu_grad:
+      return CUBLASLT_EPILOGUE_DGELU;
+  }
+  return CUBLASLT_EPILOGUE_DEFAULT;
+}
+
+uint32_t alignment_of(const Tensor& t) {
+  if (!t) return 256;
+  const auto address = reinterpret_cast<uintptr_t>(t.raw()) | 256;
+  return static_cast<uint32_t>(address & (~address + 1));
+}
+
+// What cuBLASLt documents as supported; the rest is for our own kernel.
+bool is_supported(const GemmKind& kind) {
+  if (kind.m == 0 || kind.n == 0 || kind.k == 0) return false;
+  if (kind.epilogue == Gemm::Epilogue::none) return true;
+  const bool needs_aux = kind.epilogue != Gemm::Epilogue::bias;
+  return kind.in == kind.out && (!needs_aux || (kind.n % 8 == 0 && kind.alignment[3] >= 16));
+}
+
+bool has_bias(const Gemm& g) {
+  return g.epilogue == Gemm::Epilogue::bias || g.epilogue == Gemm::Epilogue::bias_gelu;
+}
+bool has_aux(const Gemm& g) {
+  return g.epilogue == Gemm::Epilogue::bias_gelu || g.epilogue == Gemm::Epilogue::gelu_grad;
+}
+
+// Every product of every shape, by a kernel that only wants to be right. With k = 0 and accumulate,
+// the epilogue of a product that already lies in C.
+void run_plain(const Gemm& g, const GemmSize& size, bool accumulate, cudaStream_t stream) {
+  with_type(g.a, [&]<class In>(const In* a) {
+    with_type(g.c, [&]<class Out>(Out* c) {
+      if constexpr (std::is_same_v<In, Out> || std::is_same_v<Out, float>) {
+        kernels::PlainGemm<In, Out> p;
+        p.a = {a, g.a_transposed ? 1 : size.k, g.a_transposed ? size.m : 1};
+        p.b = {g.b.data<In>(), g.b_transposed ? 1 : size.n, g.b_transposed ? size.k : 1};
+        p.c = c;
+        p.bias = has_bias(g) ? g.bias.data<In>() : nullptr;
+        p.aux = has_aux(g) ? g.aux.data<Out>() : nullptr;
+        p.m = size.m;
+        p.n = size.n;
+        p.k = size.k;
+        p.accumulate = accumulate;
+        p.gelu_grad = g.epilogue == Gemm::Epilogue::gelu_grad;
+        kernels::gemm(stream, p);
+      }
+    });
+  });
+}
+
+}  // namespace
+
+void cublas_check(cublasStatus_t status, const char* what) {
+  if (status == CUBLAS_STATUS_SUCCESS) [[likely]]
+    return;
+  fail("cannot {}: cuBLASLt says {}", what, cublasLtGetStatusString(status));
+}
+
+GemmKind kind_of(const Gemm& g, const GemmSize& size) {
+  return {size.m,
+          size.n,
+          size.k,
+          g.a_transposed,
+          g.b_transposed,
+          g.accumulate,
+          g.epilogue,
+          g.a.dtype(),
+          g.c.dtype(),
+          {alignment_of(g.a), alignment_of(g.b), alignment_of(g.c),
+           has_aux(g) ? alignment_of(g.aux) : 256}};
+}
+
+struct Products::Plan {
+  // How: by cuBLASLt; by it, and the epilogue by a kernel of its own; by our own kernel.
+  enum class Way { fused, epilogue_apart, plain } way = Way::plain;
+  Desc desc;
+  Layout a, b, c;  // as cuBLASLt names them: its A is our B
+  cublasLtMatmulAlgo_t algo = {};
+};
+
+Products::Products(Backend& backend, cudaStream_t stream, bool tf32)
+    : backend_(backend), stream_(stream), tf32_(tf32) {
+  cublas_check(cublasLtCreate(&handle_), "start cuBLASLt");
+}
+Products::~Products() { (void)cublasLtDestroy(handle_); }
+
+std::unique_ptr<Products::Plan> Products::describe(const Gemm& g, const GemmKind& kind) const {
+  auto plan = std::make_unique<Plan>();
+  if (!is_supported(kind)) return plan;
+  plan->way = Plan::Way::fused;
+  cublasLtMatmulDesc_t desc = nullptr;
+  const auto compute =
+      kind.in == DType::f32 && tf32_ ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  cublas_check(cublasLtMatmulDescCreate(&desc, compute, CUDA_R_32F), "describe a product");
+  plan->desc.reset(desc);
+  const auto operation = [](bool transposed) { return transposed ? CUBLAS_OP_T : CUBLAS_OP_N; };
+  set(plan->desc, CUBLASLT_MATMUL_DESC_TRANSA, operation(kind.b_transposed));
+  set(plan->desc, CUBLASLT_MATMUL_DESC_TRANSB, operation(kind.a_transposed));
+  set(plan->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(kind.epilogue));
+  if (has_bias(g)) {
+    set(plan->desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(kind.in));
+    set(plan->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(g.bias.raw()));
+  }
+  if (has_aux(g)) {
+    set(plan->desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, kind.n);
+    set(plan->desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, static_cast<void*>(g.aux.raw()));
+  }
+  plan->a = layout_of(kind.in, g.b.extent(0), g.b.extent(1));
+  plan->b = layout_of(kind.in, g.a.extent(0), g.a.extent(1));
+  plan->c = layout_of(kind.out, kind.m, kind.n);
+  return plan;
+}
+
+void Products::start(const Plan& plan, const cublasLtMatmulAlgo_t& algo, const Gemm& g,
+                     void* d) const {
+  if (has_bias(g))
+    set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(g.bias.raw()));
+  if (has_aux(g))
+    set(plan.desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, static_cast<void*>(g.aux.raw()));
+  const float alpha = 1, beta = g.accumulate ? 1 : 0;
+  cublas_check(cublasLtMatmul(handle_, plan.desc.get(), &alpha, g.b.raw(), plan.a.get(), g.a.raw(),
+                              plan.b.get(), &beta, g.c.raw(), plan.c.get(), d, plan.c.get(), &algo,
+                              workspace_.raw(), workspace_bytes, stream_),
+               "start a matrix product");
+}
+
+float Products::measure_ms(const Plan& plan, const cublasLtMatmulAlgo_t& algo, const Gemm& g,
+                           const Tensor& d) const {
+  constexpr int runs = 3;
+  const Event begin(true), end(true);
+  start(plan, algo, g, d.raw());  // loads the kernel
+  begin.record(stream_);
+  for (int run = 0; run < runs; ++run) start(plan, algo, g, d.raw());
+  end.record(stream_);
+  return end.ms_since(begin) / runs;
+}
+
+bool Products::same_bits(const Tensor& a, const Tensor& b) const {
+  const Tensor differs = backend_.zeros({1}, DType::i32);
+  kernels::find_difference(stream_, a.raw(), b.raw(), a.bytes(), differs.data<int32_t>());
+  int32_t found = 0;
+  backend_.download(differs, &found);
+  return found == 0;
+}
+
+// Picks the plan's algorithm, or turns to our own kernel when the library has none.
+void Products::choose(Plan& plan, const Gemm& g) {
+  const GemmKind kind = kind_of(g, check_gemm(g));
+  cublasLtMatmulPreference_t raw = nullptr;
+  cublas_check(cublasLtMatmulPreferenceCreate(&raw), "describe how to choose an algorithm");
+  const Preference preference(raw);
+  set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(workspace_bytes));
+  set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+      static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, kind.alignment[1]);
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, kind.alignment[0]);
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, kind.alignment[2]);
+  set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, kind.alignment[2]);
+  std::array<cublasLtMatmulHeuristicResult_t, proposals> found = {};
+  int count = 0;
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+      handle_, plan.desc.get(), plan.a.get(), plan.b.get(), plan.c.get(), plan.c.get(),
+      preference.get(), proposals, found.data(), &count);
+  if (status != CUBLAS_STATUS_NOT_SUPPORTED) cublas_check(status, "choose a product's algorithm");
+  if (count == 0) {
+    const bool apart = kind.epilogue != Gemm::Epilogue::none;
+    plan.way = apart ? Plan::Way::epilogue_apart : Plan::Way::plain;
+    spdlog::warn(
+        "cuBLASLt has no algorithm for a product of {} x {} x {} in {}{}", kind.m, kind.n, kind.k,
+        name_of(kind.in),
+        apart ? " with its epilogue: two kernels compute it" : ": a slow kernel computes it");
+    return;
+  }
+  plan.algo = found[0].algo;
+  if (count == 1 || g.c.bytes() > most_measured_bytes) return;
+  const Tensor first = backend_.empty(g.c.shape(), g.c.dtype()),
+               other = backend_.empty(g.c.shape(), g.c.dtype());
+  float best = measure_ms(plan, found[0].algo, g, first);
+  for (int i = 1; i < count; ++i) {
+    if (found[static_cast<size_t>(i)].state != CUBLAS_STATUS_SUCCESS) continue;
+    const auto& algo = found[static_cast<size_t>(i)].algo;
+    const float ms = measure_ms(plan, algo, g, other);
+    if (ms >= best || !same_bits(first, other)) continue;
+    best = ms;
+    plan.algo = algo;
+  }
+}
+
+const Products::Plan& Products::plan_for(const Gemm& g, const GemmSize& size) {
+  const GemmKind kind = kind_of(g, size);
+  auto& plan = plans_[kind];
+  if (!plan) {
+    if (!workspace_) workspace_ = backend_.empty({workspace_bytes}, DType::u8);
+    auto fresh = describe(g, kind);
+    if (fresh->way == Plan::Way::fused) choose(*fresh, g);
+    plan = std::move(fresh);
+  }
+  return *plan;
+}
+
+void Products::run(const Gemm& g) {
+  const GemmSize size = check_gemm(g);
+  const Plan& plan = plan_for(g, size);
+  switch (plan.way) {
+    case Plan::Way::fused:
+      return start(plan, plan.algo, g, g.c.raw());
+    case Plan::Way::plain:
+      return run_plain(g, size, g.accumulate, stream_);
+    case Plan::Way::epilogue_apart: {
+      Gemm product = g;
+      product.epilogue = Gemm::Epilogue::none;
+      run(product);
+      return run_plain(g, {size.m, size.n, 0}, true, stream_);
+    }
+  }
+}
+
+}  // namespace katman

@@ -1,0 +1,93 @@
+// What the CUDA backend promises besides single operations, on an emulated device (see
+// tests/emulated_cuda/cuda_runtime.h) and on a real one where there is one.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "tests/support/backends.h"
+#include "tests/support/model.h"
+
+namespace katman::testing {
+namespace {
+
+class CudaBackendTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    if (const auto why = why_absent(GetParam()); !why.empty()) GTEST_SKIP() << why;
+  }
+};
+
+TEST_P(CudaBackendTest, a_step_of_the_model_has_the_gradients_of_the_reference) {
+  for (const float dropout : {0.0f, 0.2f}) {
+    GptConfig config = little_gpt();
+    config.dropout = dropout;
+    const Batch batch = random_batch(config, 2, 6);
+    const StepResult expected = step_alone(config, batch);
+    const StepResult found = step_alone(config, batch, {.backend = GetParam()});
+    EXPECT_NEAR(found.loss, expected.loss, 1e-5 * expected.loss);
+    for (const auto& [name, grad] : expected.grads)
+      EXPECT_LT(distance(found.grads.at(name), grad), 1e-4) << name << ", dropout " << dropout;
+  }
+}
+
+TEST_P(CudaBackendTest, a_step_in_bf16_stays_as_near_as_the_references) {
+  const GptConfig config = little_gpt();
+  const Batch batch = random_batch(config, 2, 6);
+  const StepResult truth = step_alone(config, batch);
+  const StepResult rounded = step_alone(config, batch, {.type = DType::bf16});
+  const StepResult found = step_alone(config, batch, {.type = DType::bf16, .backend = GetParam()});
+  for (const auto& [name, grad] : truth.grads)
+    EXPECT_LT(distance(found.grads.at(name), grad), 2.5 * distance(rounded.grads.at(name), grad))
+        << name;
+}
+
+TEST_P(CudaBackendTest, memory_is_asked_for_in_the_first_step_only) {
+  const auto tp = alone();
+  const GptConfig config = little_gpt();
+  Model model(config, *tp, {.type = DType::bf16, .backend = GetParam()});
+  const Batch batch = random_batch(config, 2, 6);
+  model.step(batch);
+  const int64_t calls = model.backend->pool().usage().device_calls;
+  for (int step = 0; step < 3; ++step) model.step(batch);
+  EXPECT_EQ(model.backend->pool().usage().device_calls, calls);
+}
+
+TEST_P(CudaBackendTest, a_tensor_larger_than_the_staging_ring_comes_back_as_it_went) {
+  const auto backend = test_backend(GetParam());
+  std::vector<float> there((11 << 18) + 5), back(there.size());  // 11 pieces and a bit
+  for (size_t i = 0; i < there.size(); ++i) there[i] = random_uniform(Key(4), i);
+  const Tensor t = backend->empty({static_cast<int64_t>(there.size())}, DType::f32);
+  backend->upload(there.data(), t);
+  backend->download(t, back.data());
+  EXPECT_EQ(there, back);
+}
+
+TEST_P(CudaBackendTest, heads_that_are_too_large_are_refused) {
+  const auto backend = test_backend(GetParam());
+  const AttentionShape shape{.sequences = 1, .length = 2, .groups = 1, .head_dim = 320};
+  const Tensor qkv = backend->zeros({2, shape.qkv_columns()}, DType::f32);
+  const Tensor out = backend->zeros({2, 320}, DType::f32), lse = backend->zeros({1, 2}, DType::f32);
+  EXPECT_THROW(backend->attention(qkv, shape, out, lse), Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(all, CudaBackendTest, ::testing::Values("emulated", "cuda:0"),
+                         [](const auto& info) {
+                           return info.param == "emulated" ? "emulated" : "cuda_0";
+                         });
+
+// The emulated library proposes a second algorithm for every product, which always looks faster and
+// adds in another order. The first one adds as the reference does.
+TEST(EmulatedCuda, an_algorithm_that_is_faster_but_has_other_bits_is_not_taken) {
+  const auto product = [](const std::string& kind) {
+    const auto backend = test_backend(kind);
+    const Tensor a = normal(*backend, {16, 200}, Key(1)), b = normal(*backend, {200, 8}, Key(2));
+    const Tensor c = backend->empty({16, 8}, DType::f32);
+    backend->gemm({.a = a, .b = b, .c = c});
+    return read(*backend, c);
+  };
+  const auto found = product("emulated"), expected = product("reference");
+  EXPECT_EQ(std::memcmp(found.data(), expected.data(), found.size() * sizeof(float)), 0);
+}
+
+}  // namespace
+}  // namespace katman::testing
