@@ -37,6 +37,10 @@ const std::vector<AttentionCase> attentions = {
     {2, 70, 2, 1, 17},
     {1, 97, 2, 1, 32, 0, false, 0.2f},
     {1, 300, 1, 1, 128, 90, true},
+    {1, 140, 2, 2, 64, 0, false, 0.1f},
+    {2, 70, 1, 3, 64, 20, true},
+    {1, 100, 1, 2, 128},
+    {1, 50, 1, 1, 160},
 };
 std::string label(const char* op, const AttentionCase& c) {
   return fmt::format(

@@ -115,7 +115,8 @@ TEST_P(BackendConformance, bias_grad_adds_the_columns) {
   }
 }
 
-const std::vector<std::pair<int64_t, int64_t>> matrices = {{1, 1}, {3, 16}, {70, 33}, {129, 200}};
+const std::vector<std::pair<int64_t, int64_t>> matrices = {{1, 1},     {3, 16},   {70, 33},
+                                                           {129, 200}, {2, 1096}, {3, 2112}};
 
 TEST_P(BackendConformance, layernorm_with_and_without_a_residual) {
   for (const auto& [rows, width] : matrices) {
@@ -222,19 +223,34 @@ TEST_P(BackendConformance, rope_turns_and_turns_back) {
 
 TEST_P(BackendConformance, embedding_and_its_gradient) {
   const std::vector<int> ids = {3, 14, 15, 9, 26, 5, 3, 58, 9, 79, 3, 23, 8, 46};  // in 2 sequences
-  for (bool positions : {false, true}) {
-    const auto rows = static_cast<int64_t>(ids.size());
-    check(fmt::format("embed positions={}", positions),
-          {in_i32(ids), in({40, 33}), in({12, 33}), out({rows, 33})},
-          [=](Backend& backend, const Tensors& t) {
-            backend.embed(t[0], t[1], 5, positions ? t[2] : Tensor(), 7, 4, t[3]);
+  const auto rows = static_cast<int64_t>(ids.size());
+  for (const auto& [positions, width] :
+       {std::pair<bool, int64_t>{false, 33}, {true, 33}, {false, 40}, {true, 40}}) {
+    const auto what = [&, p = positions, w = width](const char* op) {
+      return fmt::format("{} positions={} width={}", op, p, w);
+    };
+    const Shape y{rows, width}, table{40, width}, places{12, width};
+    check(what("embed"), {in_i32(ids), in(table), in(places), out(y)},
+          [with = positions](Backend& backend, const Tensors& t) {
+            backend.embed(t[0], t[1], 5, with ? t[2] : Tensor(), 7, 4, t[3]);
           });
-    check(fmt::format("embed_grad positions={}", positions),
-          {in({rows, 33}), in_i32(ids), inout_f32({40, 33}), inout_f32({12, 33})},
-          [=](Backend& backend, const Tensors& t) {
-            backend.embed_grad(t[0], t[1], 5, 7, 4, t[2], positions ? t[3] : Tensor());
+    check(what("embed_grad"), {in(y), in_i32(ids), inout_f32(table), inout_f32(places)},
+          [with = positions](Backend& backend, const Tensors& t) {
+            backend.embed_grad(t[0], t[1], 5, 7, 4, t[2], with ? t[3] : Tensor());
           });
   }
+}
+
+TEST_P(BackendConformance, embedding_gradient_of_many_tokens) {
+  std::vector<int> ids;
+  for (uint64_t t = 0; t < 5000; ++t) {  // some of them frequent
+    const uint64_t bits = random_bits(Key(6), t);
+    ids.push_back(static_cast<int>(bits % 3 ? bits % 700 : bits % 2));
+  }
+  check("embed_grad of 5000 tokens", {in({5000, 4}), in_i32(ids), inout_f32({600, 4})},
+        [](Backend& backend, const Tensors& t) {
+          backend.embed_grad(t[0], t[1], 1, 1000, 0, t[2], {});
+        });
 }
 
 TEST_P(BackendConformance, cross_entropy_whole_and_cut_over_two_ranks) {
@@ -245,6 +261,12 @@ TEST_P(BackendConformance, cross_entropy_whole_and_cut_over_two_ranks) {
         [](Backend& backend, const Tensors& t) {
           backend.xent_stats(t[0], t[1], 0, 100, t[2]);
           backend.xent_finish(t[0], t[1], 0, 100, t[2], true, t[3]);
+        });
+  check("cross-entropy over a long row",
+        {inout({2, 5000}, 3), in_i32({4097, 3}), out_f32({2, 3}), out_f32({2})},
+        [](Backend& backend, const Tensors& t) {
+          backend.xent_stats(t[0], t[1], 0, 4999, t[2]);
+          backend.xent_finish(t[0], t[1], 0, 4999, t[2], true, t[3]);
         });
   check("cross-entropy without a gradient",
         {inout({rows, 112}, 3), in_i32(targets), out_f32({rows})},
