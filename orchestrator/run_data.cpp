@@ -1,6 +1,7 @@
 #include "orchestrator/run_data.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "orchestrator/control/spec.h"
 
@@ -19,7 +20,9 @@ RunData::RunData(const RunSpec& spec)
 
 Samples RunData::training(bool digested) {
   return [this, digested](uint64_t index, std::span<int32_t> tokens) {
+    const auto begin = std::chrono::steady_clock::now();
     training_.sample(index, tokens);
+    read_ns_ += std::chrono::nanoseconds(std::chrono::steady_clock::now() - begin).count();
     if (digested) digest_ += sample_digest(index, tokens);
   };
 }

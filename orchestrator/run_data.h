@@ -26,6 +26,8 @@ class RunData {
   Samples training(bool digested);
   // Sum of sample_digest over the training samples that this rank consumed, modulo 2^64.
   uint64_t digest() const { return digest_; }
+  // Seconds spent in reading training samples, by all threads together, since the last call.
+  double take_read_s() { return 1e-9 * static_cast<double>(read_ns_.exchange(0)); }
 
   // Sequences to validate on: what the spec asks for, as far as the split goes; 0 when the split is
   // shorter than one.
@@ -39,6 +41,7 @@ class RunData {
   std::optional<Loader> validation_;
   int64_t validation_sequences_ = 0;
   std::atomic<uint64_t> digest_ = 0;
+  std::atomic<int64_t> read_ns_ = 0;
 };
 
 }  // namespace katman

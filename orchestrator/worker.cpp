@@ -1,6 +1,7 @@
 #include "orchestrator/worker.h"
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <optional>
 
@@ -10,11 +11,12 @@
 #include "orchestrator/control/reporter.h"
 #include "orchestrator/control/spec.h"
 #include "orchestrator/memory_table.h"
+#include "orchestrator/observer.h"
 #include "orchestrator/run_data.h"
 #include "orchestrator/signals.h"
 #include "parallel/checkpoint/checkpoint.h"
 #include "parallel/checkpoint/gather.h"
-#include "parallel/pipeline/draw.h"
+#include "parallel/comm/timed.h"
 
 namespace katman {
 namespace fs = std::filesystem;
@@ -48,14 +50,16 @@ class Run {
       : spec_(spec),
         options_(options),
         world_(world),
+        timed_world_(world),
         data_(spec),
         backend_(make_backend(spec.device().kind(), spec.device().threads()
                                                         ? static_cast<int>(spec.device().threads())
                                                         : options.threads)),
-        trainer_(train_config(spec, data_.vocabulary()), *backend_, world,
+        trainer_(train_config(spec, data_.vocabulary()), *backend_, timed_world_,
                  data_.training(digests(world.rank()))),
         directory_(prepare_directory()),
-        store_(directory_ / "checkpoints", store_options(), *backend_, world) {
+        store_(directory_ / "checkpoints", store_options(), *backend_, world),
+        observer_(world, *backend_, trainer_.config().mesh, directory_, store_.generation()) {
     if (speaks() && !options.report_to.empty())
       link_.emplace(options.report_to, spec.name(), options.generation);
   }
@@ -83,20 +87,23 @@ class Run {
   double measured_peak();
   void start_reporting();
   void at(Phase phase);
+  template <class Call>
+  void timed(const char* what, int64_t step, Call call);
   bool step(const StopSignals& signals);
   void validate(int64_t step);
   void save();
-  void write_timeline() const;
   uint64_t sum(uint64_t mine);
 
   const RunSpec& spec_;
   const WorkerOptions& options_;
   Comm& world_;
+  TimedComm timed_world_;
   RunData data_;
   std::unique_ptr<Backend> backend_;
   Trainer trainer_;
   fs::path directory_;
   CheckpointStore store_;
+  Observer observer_;
   std::optional<Reporter> reporter_;
   std::optional<Link> link_;
   // Of the steps before this incarnation, on all ranks.
@@ -218,18 +225,18 @@ void Run::save() {
   store_.save(info, trainer_.optimizer().pieces());
 }
 
-// What the stages of the first replica did in the last step, for katman schedule --timeline.
-void Run::write_timeline() const {
-  const Place place = trainer_.groups().place;
-  if (place.tp != 0 || place.dp != 0) return;
-  const Files files;
-  files.make_directory(directory_ / "timelines");
-  files.write(directory_ / "timelines" / fmt::format("stage-{}", place.pp),
-              to_text(trainer_.timeline()));
-}
-
 void Run::at(Phase phase) {
   if (link_) link_->at(phase, trainer_.next_step());
+}
+
+// Training stands still for this long.
+template <class Call>
+void Run::timed(const char* what, int64_t step, Call call) {
+  const auto begin = std::chrono::steady_clock::now();
+  call();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  if (reporter_) reporter_->write(step, {{what, took.count()}});
+  timed_world_.take_waited_s();  // only what steps wait for belongs to the ranks' figures
 }
 
 // Whether to go on.
@@ -240,19 +247,22 @@ bool Run::step(const StopSignals& signals) {
   const StepReport report = trainer_.step(wishes);
   skipped_ += report.skipped;
   tokens_ += report.tokens;
-  if (reporter_) reporter_->step(report);
+  const double data_s = data_.take_read_s();
+  const auto memory = observer_.after(
+      {report.step, report.seconds, timed_world_.take_waited_s(), data_s}, trainer_.timeline());
+  if (reporter_) reporter_->step(report, data_s, tokens_, memory);
   if (link_) link_->took(report.seconds);
   const auto due = [&](uint64_t every) {
     return is_last(report.step) || static_cast<uint64_t>(report.step + 1) % every == 0;
   };
   if (due(spec_.validation().every_steps())) {
     at(VALIDATING);
-    write_timeline();
-    validate(report.step);
+    observer_.write_timeline(trainer_.timeline());
+    timed("validation_seconds", report.step, [&] { validate(report.step); });
   }
   if (report.agreed.stop || report.agreed.save || due(spec_.checkpoint().every_steps())) {
     at(SAVING);
-    save();
+    timed("save_seconds", report.step, [&] { save(); });
     if (link_) link_->saved(trainer_.next_step());
   }
   return !report.agreed.stop;
@@ -274,7 +284,7 @@ Outcome Run::to_the_end() {
   while (trainer_.next_step() < steps && step(signals)) {
   }
   at(SAVING);
-  write_timeline();
+  observer_.write_timeline(trainer_.timeline());
   require(store_.finish(), "the last checkpoint was not saved; the log above says why");
   if (trainer_.next_step() >= steps) return Outcome::completed;
   if (reporter_)

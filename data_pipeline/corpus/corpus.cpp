@@ -96,6 +96,18 @@ std::vector<int32_t> Corpus::document(Split split, uint64_t d) const {
   return tokens;
 }
 
+Corpus::DocumentPlace Corpus::document_at(Split split, uint64_t token) const {
+  require(token < tokens(split), "token {} is outside the {} tokens of the {} split of {}", token,
+          tokens(split), name(split), directory_);
+  const Part& from = part(split);
+  const size_t s = find_shard(from.first_token, token);
+  const Shard& shard = from.shards[s];
+  const uint64_t first = from.first_token[s];
+  const uint64_t local = shard.document_of(token - first);
+  return {from.first_document[s] + local, first + shard.document_begin(local),
+          first + shard.document_end(local), shard.path()};
+}
+
 void Corpus::verify() const {
   for (const Part& part : parts_)
     for (const Shard& shard : part.shards) shard.verify();

@@ -32,6 +32,14 @@ class Corpus {
   // All tokens of document d of the split, the end-of-document token last.
   std::vector<int32_t> document(Split split, uint64_t d) const;
 
+  // The document that a token of the split belongs to.
+  struct DocumentPlace {
+    uint64_t number = 0;          // in the split
+    uint64_t begin = 0, end = 0;  // its tokens, in the split
+    std::string shard;            // the file that holds it
+  };
+  DocumentPlace document_at(Split split, uint64_t token) const;
+
   // Reads every byte against its checksum; throws naming the first damaged file and block.
   void verify() const;
 

@@ -20,11 +20,15 @@ Loader::Loader(const Corpus& corpus, Split split, int64_t sequence, uint64_t see
   windows_ = (tokens - 1) / static_cast<uint64_t>(sequence);
 }
 
+uint64_t Loader::first_token(uint64_t index) const {
+  return permute(index % windows_, windows_, key_.at(index / windows_)) *
+         static_cast<uint64_t>(sequence_);
+}
+
 void Loader::sample(uint64_t index, std::span<int32_t> tokens) const {
   require(tokens.size() == static_cast<uint64_t>(sequence_) + 1,
           "a sample has {} tokens, but there is room for {}", sequence_ + 1, tokens.size());
-  const uint64_t window = permute(index % windows_, windows_, key_.at(index / windows_));
-  corpus_.copy(split_, window * static_cast<uint64_t>(sequence_), tokens);
+  corpus_.copy(split_, first_token(index), tokens);
 }
 
 uint64_t sample_digest(uint64_t index, std::span<const int32_t> tokens) {

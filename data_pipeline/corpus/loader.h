@@ -26,6 +26,8 @@ class Loader {
   uint64_t samples_per_epoch() const { return windows_; }
   int64_t sequence() const { return sequence_; }
 
+  // Where sample `index` begins among the tokens of the split.
+  uint64_t first_token(uint64_t index) const;
   // Fills tokens[sequence + 1] with sample `index`, any 64-bit number. Inputs are the first
   // `sequence` tokens, targets the last. Throws when the span has another length.
   void sample(uint64_t index, std::span<int32_t> tokens) const;

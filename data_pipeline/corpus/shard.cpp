@@ -161,6 +161,18 @@ uint64_t Shard::document_end(uint64_t d) const {
   return end;
 }
 
+uint64_t Shard::document_of(uint64_t position) const {
+  uint64_t low = 0, high = documents();
+  while (low < high) {
+    const uint64_t middle = (low + high) / 2;
+    if (document_end(middle) > position)
+      high = middle;
+    else
+      low = middle + 1;
+  }
+  return low;
+}
+
 uint32_t Shard::token(uint64_t position) const {
   int32_t id;
   copy(position, {&id, 1});

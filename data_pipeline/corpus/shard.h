@@ -88,6 +88,8 @@ class Shard {
   // Where document d starts and ends; d < documents().
   uint64_t document_begin(uint64_t d) const { return d == 0 ? 0 : document_end(d - 1); }
   uint64_t document_end(uint64_t d) const;
+  // The document that holds the token at `position` < tokens().
+  uint64_t document_of(uint64_t position) const;
 
   // Reads everything; throws an Error naming the file and the first damaged block.
   void verify() const;

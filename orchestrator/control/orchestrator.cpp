@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "orchestrator/control/fork.h"
 #include "orchestrator/control/run_files.h"
 #include "orchestrator/control/spec.h"
 #include "orchestrator/run_data.h"
@@ -229,20 +230,51 @@ LogsReply Orchestrator::logs(const LogsRequest& request) {
   RunSpec spec;
   spec.set_directory(run.directory());
   fs::path file = Job{spec, reply.generation(), ""}.stem();
-  std::ifstream in(file += ".log", std::ios::binary | std::ios::ate);
-  if (!in.good()) return reply;
-  const auto size = static_cast<int64_t>(in.tellg());
-  const int64_t most =
-      std::min(request.most_bytes() ? request.most_bytes() : 64u << 10, most_log_bytes);
-  in.seekg(std::max<int64_t>(0, size - most));
-  std::string text(static_cast<size_t>(std::min(size, most)), '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<size_t>(in.gcount()));
-  // Strings on the wire are UTF-8, and what was read may begin within a character.
-  for (char& byte : text)
-    if (static_cast<unsigned char>(byte) >= 0x80) byte = '?';
-  reply.set_text(text);
+  const uint32_t most = request.most_bytes() ? request.most_bytes() : 64u << 10;
+  reply.set_text(read_log(file += ".log", std::min(most, most_log_bytes), request.contains()));
   return reply;
+}
+
+std::vector<TimeShare> Orchestrator::time_spent(const std::string& run) {
+  const auto seconds = [&](const char* name) { return series_.totals(run, name); };
+  const auto both = [&](const char* name) {
+    const Series::Totals totals = seconds(name);
+    return totals.counting.sum + totals.discarded.sum;
+  };
+  const Series::Totals steps = seconds("seconds");
+  return account(store_.state_changes(run),
+                 {.counting_steps = steps.counting.sum,
+                  .discarded_steps = steps.discarded.sum,
+                  .data = seconds("data_seconds").counting.sum,
+                  .saving = both("save_seconds"),
+                  .validating = both("validation_seconds")},
+                 unix_now());
+}
+
+RunSpec Orchestrator::check(const SubmitRequest& request) const {
+  return parse_submission(request, data_);
+}
+
+RunView Orchestrator::fork(const SubmitRequest& request, const std::string& from, int64_t step) {
+  const RunSpec spec = check(request);
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto known = store_.submitted(request.id())) return fleet_.run(*known);
+  }
+  begin_from_checkpoint(this->spec(from).directory(), step, spec.directory());
+  try {
+    return submit(request);
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(spec.directory(), ignored);
+    throw;
+  }
+}
+
+RunSpec Orchestrator::spec(const std::string& run) {
+  const std::lock_guard lock(mutex_);
+  fleet_.run(run);
+  return store_.spec(run);
 }
 
 RunDetails Orchestrator::details(const std::string& run) {
@@ -258,10 +290,10 @@ RunDetails Orchestrator::details(const std::string& run) {
       beginning.set_generation(static_cast<uint64_t>(generation));
       beginning.set_step(static_cast<uint64_t>(step));
     }
+    for (TimeShare& share : time_spent(run)) *details.add_time_spent() = std::move(share);
   }
   details.set_run_file(to_text(spec));
-  add_checkpoints(spec.directory(), details);
-  add_timeline(spec.directory(), details);
+  catalogue_.add(spec.directory(), details);
   return details;
 }
 

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "orchestrator/control/fleet.h"
+#include "orchestrator/control/run_files.h"
 #include "orchestrator/control/series.h"
 #include "orchestrator/control/store.h"
 #include "orchestrator/launch/launcher.h"
@@ -39,6 +40,12 @@ class Orchestrator {
   SeriesReply series(const SeriesRequest& request);
   LogsReply logs(const LogsRequest& request);
   RunDetails details(const std::string& run);
+  // The spec that a submission would run with, every default filled in; throws what is wrong with
+  // it. Nothing is submitted.
+  RunSpec check(const SubmitRequest& request) const;
+  RunSpec spec(const std::string& run);
+  // Submits a run that begins with the checkpoint that another has of `step`.
+  RunView fork(const SubmitRequest& request, const std::string& from, int64_t step);
   // Since the thread last saw to its runs.
   double seconds_since_it_looked() const;
 
@@ -58,10 +65,12 @@ class Orchestrator {
   void look_at(Watched& watched);
   void act(Effects effects, const CommandRequest* command = nullptr);
   void launch(const Effects::Target& target);
+  std::vector<TimeShare> time_spent(const std::string& run);
   Watched& watched(const std::string& run, uint64_t generation);
 
   std::filesystem::path data_;
   std::unique_ptr<Lock> lock_;
+  CheckpointCatalogue catalogue_;
   std::mutex mutex_;  // of everything below
   Database database_;
   Store store_;

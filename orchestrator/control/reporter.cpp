@@ -34,21 +34,29 @@ std::string Reporter::progress(const StepReport& report) const {
                      skipped_ ? fmt::format("  {} skipped", skipped_) : "");
 }
 
-void Reporter::step(const StepReport& report) {
+void Reporter::write(int64_t step, const Scalars& scalars) {
+  lines_.write(step, scalars);
+  board_.write(step, scalars);
+}
+
+void Reporter::step(const StepReport& report, double data_s, int64_t tokens_seen,
+                    std::optional<double> memory_bytes) {
   skipped_ += report.skipped;
   // The first step packs weights and compiles kernels: it would spoil the average for long.
   smooth_seconds_ = ++seen_ <= 2 ? report.seconds : 0.9 * smooth_seconds_ + 0.1 * report.seconds;
   const double tokens_per_s = static_cast<double>(report.tokens) / report.seconds;
-  const Scalars scalars = {{"loss", report.loss},
-                           {"grad_norm", report.grad_norm},
-                           {"learning_rate", report.rate},
-                           {"tokens", static_cast<double>(report.tokens)},
-                           {"tokens_per_s", tokens_per_s},
-                           {"utilisation", tokens_per_s * flops_per_token_ / peak_flops_},
-                           {"seconds", report.seconds},
-                           {"skipped", report.skipped ? 1.0 : 0.0}};
-  lines_.write(report.step, scalars);
-  board_.write(report.step, scalars);
+  Scalars scalars = {{"loss", report.loss},
+                     {"grad_norm", report.grad_norm},
+                     {"learning_rate", report.rate},
+                     {"tokens", static_cast<double>(report.tokens)},
+                     {"tokens_per_s", tokens_per_s},
+                     {"utilisation", tokens_per_s * flops_per_token_ / peak_flops_},
+                     {"seconds", report.seconds},
+                     {"data_seconds", data_s},
+                     {"tokens_seen", static_cast<double>(tokens_seen)},
+                     {"skipped", report.skipped ? 1.0 : 0.0}};
+  if (memory_bytes) scalars.emplace_back("memory_bytes", *memory_bytes);
+  write(report.step, scalars);
 
   const auto now = Clock::now();
   const bool last = report.step + 1 == steps_;
@@ -70,8 +78,7 @@ void Reporter::validation(int64_t step, double nats, double bytes_per_token) {
     scalars.emplace_back("bits_per_byte", nats / std::log(2.0) / bytes_per_token);
     bits = fmt::format(", {:.4f} bits per byte", scalars.back().second);
   }
-  lines_.write(step, scalars);
-  board_.write(step, scalars);
+  write(step, scalars);
   say(fmt::format("after step {}: validation loss {:.4f} nats, perplexity {:.2f}{}", step + 1, nats,
                   std::exp(nats), bits));
 }

@@ -22,9 +22,14 @@ class Reporter {
   // flops_per_token over peak_flops (of all ranks together) gives the utilisation.
   Reporter(const RunSpec& spec, uint64_t generation, double flops_per_token, double peak_flops);
 
-  void step(const StepReport& report);
+  // data_s: what the step waited for its tokens; tokens_seen: of the whole run; memory_bytes: of
+  // the rank with the most, when it has just been looked at.
+  void step(const StepReport& report, double data_s, int64_t tokens_seen,
+            std::optional<double> memory_bytes);
   // Mean loss in nats per token; bits per byte when the corpus knows its bytes per token (else 0).
   void validation(int64_t step, double nats, double bytes_per_token);
+  // Other figures of a step.
+  void write(int64_t step, const Scalars& scalars);
   // A better measurement: whatever else the machine did during the earlier one is no merit of ours.
   void peak(double flops) { peak_flops_ = std::max(peak_flops_, flops); }
   // A plain line that does not disturb the rewritten one.

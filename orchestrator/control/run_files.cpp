@@ -1,14 +1,12 @@
 #include "orchestrator/control/run_files.h"
 
+#include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <fstream>
-#include <iterator>
 
-#include "core/error.h"
-#include "core/log.h"
+#include "parallel/checkpoint/checkpoint.h"
 #include "parallel/checkpoint/commit_log.h"
-#include "parallel/pipeline/draw.h"
-#include "parallel/pipeline/measure.h"
 
 namespace katman {
 namespace fs = std::filesystem;
@@ -31,41 +29,70 @@ double changed_at(const fs::path& path) {
   return std::chrono::duration<double>(system).count();
 }
 
+std::string layout_of(const fs::path& directory) try {
+  return to_string(read_checkpoint_info(directory).mesh);
+} catch (const Error&) {
+  return {};  // damaged, or just being retired
+}
+
+SavedCheckpoint describe(const CommitLog::Entry& entry, const fs::path& directory) {
+  SavedCheckpoint saved;
+  saved.set_step(static_cast<uint64_t>(entry.step));
+  saved.set_generation(entry.generation);
+  saved.set_directory(entry.directory);
+  saved.set_bytes(bytes_below(directory));
+  saved.set_saved_at(changed_at(directory));
+  saved.set_layout(layout_of(directory));
+  return saved;
+}
+
+bool same_letter(char a, char b) {
+  return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b));
+}
+
+std::string lines_with(const std::string& words, const std::string& text) {
+  std::string found;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size() - 1) + 1;
+    const auto line = std::string_view(text).substr(begin, end - begin);
+    if (!std::ranges::search(line, words, same_letter).empty()) found += line;
+    begin = end;
+  }
+  return found;
+}
+
 }  // namespace
 
-void add_checkpoints(const fs::path& run_directory, RunDetails& details) {
+void CheckpointCatalogue::add(const fs::path& run_directory, RunDetails& details) {
   const fs::path directory = run_directory / "checkpoints";
   const Files files;
   CommitLog log(directory, files);
   log.refresh();
   for (const CommitLog::Entry& entry : log.live()) {
-    SavedCheckpoint& saved = *details.add_checkpoints();
-    saved.set_step(static_cast<uint64_t>(entry.step));
-    saved.set_generation(entry.generation);
-    saved.set_directory(entry.directory);
-    saved.set_bytes(bytes_below(directory / entry.directory));
-    saved.set_saved_at(changed_at(directory / entry.directory));
+    const fs::path path = directory / entry.directory;
+    const std::lock_guard lock(mutex_);
+    const auto [known, is_new] = known_.try_emplace(path);
+    if (is_new) known->second = describe(entry, path);
+    *details.add_checkpoints() = known->second;
   }
 }
 
-void add_timeline(const fs::path& run_directory, RunDetails& details) try {
-  Timeline timeline;
-  while (true) {
-    const fs::path path =
-        run_directory / "timelines" / fmt::format("stage-{}", timeline.ranks.size());
-    std::ifstream in(path);
-    if (!in.good()) break;
-    timeline.ranks.push_back(
-        parse_spans(std::string{std::istreambuf_iterator<char>(in), {}}, path.string()));
-  }
-  if (timeline.ranks.empty()) return;
-  details.set_bubble_measured(timeline.bubble());
-  details.set_bubble_simulated(
-      simulate(compute_of(timeline), costs_of(timeline)).timeline.bubble());
-  details.set_timeline_svg(draw_svg(timeline, "the newest step that was written down"));
-} catch (const Error& error) {
-  // Stages write one after the other: for a moment, two steps may lie side by side.
-  spdlog::debug("{}: {}", run_directory.string(), error.what());
+std::string read_log(const fs::path& file, uint32_t most_bytes, const std::string& contains) {
+  constexpr int64_t most_searched = 64 << 20;
+  std::ifstream in(file, std::ios::binary | std::ios::ate);
+  if (!in.good()) return {};
+  const auto size = static_cast<int64_t>(in.tellg());
+  const int64_t wanted = contains.empty() ? int64_t{most_bytes} : most_searched;
+  in.seekg(std::max<int64_t>(0, size - wanted));
+  std::string text(static_cast<size_t>(std::min(size, wanted)), '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(in.gcount()));
+  if (!contains.empty()) text = lines_with(contains, text);
+  if (text.size() > most_bytes) text.erase(0, text.size() - most_bytes);
+  // Strings on the wire are UTF-8, and what was read may begin within a character.
+  for (char& byte : text)
+    if (static_cast<unsigned char>(byte) >= 0x80) byte = '?';
+  return text;
 }
 
 }  // namespace katman

@@ -1,17 +1,32 @@
-// What a run's own files say to who looks at it: its checkpoints and the last timeline.
+// What a run's own files say to who looks at it.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <map>
+#include <mutex>
+#include <string>
 
 #include "proto/control.pb.h"
 
 namespace katman {
 
-// The checkpoints that count, oldest first. A run without any has none.
-void add_checkpoints(const std::filesystem::path& run_directory, RunDetails& details);
+// What can be said of checkpoints without reading their tensors. Committed ones do not change, so
+// each is looked at once. Any thread.
+class CheckpointCatalogue {
+ public:
+  // The checkpoints of a run that count, oldest first. A run without any has none.
+  void add(const std::filesystem::path& run_directory, RunDetails& details);
 
-// The step that the stages wrote down, as a picture, beside the bubble that it would have if only
-// its computations took time. Nothing when there is no whole timeline.
-void add_timeline(const std::filesystem::path& run_directory, RunDetails& details);
+ private:
+  std::mutex mutex_;
+  std::map<std::filesystem::path, SavedCheckpoint> known_;
+};
+
+// The last lines of a log, about `most_bytes` of them; when `contains` is not empty, only those
+// with these words in them (case does not matter), searched for in the last 64 MB. Bytes that are
+// no ASCII come as '?'. Empty when there is no such file.
+std::string read_log(const std::filesystem::path& file, uint32_t most_bytes,
+                     const std::string& contains);
 
 }  // namespace katman

@@ -1,10 +1,14 @@
-// Figures over steps, at every zoom. Each value lies in a bucket of width 1 and in those of width
-// 4, 16, ... above it, which keep minimum, maximum, sum, last and the count of values that were not
-// finite: a chart of a million steps reads a thousand rows and still shows every spike.
+// Figures over steps, at every zoom. A value lies once as it is, and in buckets of 4, 16, ... steps
+// above it, which keep minimum, maximum, sum, last and the count of values that were not finite: a
+// chart of a million steps reads a thousand rows and still shows every spike.
+//
+// Values belong to the generation that made them. A later generation that began at step b has taken
+// over from there: what earlier ones did at b and after it is discarded, and says so.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -14,6 +18,15 @@
 #include "proto/control.pb.h"
 
 namespace katman {
+
+// What is left of several values in a row.
+struct Summary {
+  double low = std::numeric_limits<double>::infinity(), high = -low, sum = 0, last = 0;
+  int64_t count = 0, bad = 0;  // finite ones, and those that were not
+
+  void add(double value);
+  void add(const Summary& later);
+};
 
 class Series {
  public:
@@ -28,17 +41,30 @@ class Series {
   // them and how far it came in one transaction: each line counts once, whatever dies when.
   News follow(const std::string& run, const std::filesystem::path& metrics);
 
-  // At most most_points points of the steps that count, in order; those that a later generation
-  // did again come as discarded, on top.
+  // Steps [from, to) in buckets wide enough that about most_points cover them; a generation's
+  // first and last bucket may be cut, so that none holds both what counts and what was discarded.
   SeriesReply read(const SeriesRequest& request);
   std::vector<std::string> names(const std::string& run);
-  // The first step of every generation.
+  // The first step of every generation. [generation]
   std::map<int64_t, int64_t> beginnings(const std::string& run);
+  // Everything that `name` was in the run: what counts, and what was discarded. Reads a few rows.
+  struct Totals {
+    Summary counting, discarded;
+  };
+  Totals totals(const std::string& run, const std::string& name);
 
  private:
-  struct Bucket;
-  using Key = std::tuple<std::string, int64_t, int64_t, int64_t>;  // name, level, generation, start
-  void store(const std::string& run, const std::map<Key, Bucket>& buckets);
+  struct Point {
+    int64_t step;
+    Summary bucket;
+  };
+  using Place = std::pair<int64_t, int64_t>;  // series, generation
+  std::optional<int64_t> number_of(const std::string& run, const std::string& name);
+  int64_t made_number(const std::string& run, const std::string& name);
+  int64_t points(Place, int64_t level, int64_t from, int64_t to);
+  std::vector<Point> rows(Place, int64_t level, int64_t from, int64_t to);
+  Summary total(Place, int64_t level, int64_t from, int64_t to);
+  std::vector<Point> cover(Place, int64_t level, int64_t from, int64_t to);
   Database& database_;
 };
 

@@ -114,6 +114,20 @@ EventList Store::events(uint64_t after, const std::string& run, int64_t most) {
   return read_events(rows);
 }
 
+std::vector<StateChange> Store::state_changes(const std::string& run) {
+  std::vector<StateChange> changes;
+  Query rows(database_,
+             "select time, text from events where run = ? and kind = 'state' order by seq");
+  rows << run;
+  while (rows.next()) {
+    const std::string text = rows.text(1);  // "recovering: rank 3 ..."
+    for (int state = 0; state < RunView::State_ARRAYSIZE; ++state)
+      if (text.substr(0, text.find(':')) == to_string(static_cast<RunView::State>(state)))
+        changes.push_back({rows.real(0), static_cast<RunView::State>(state)});
+  }
+  return changes;
+}
+
 EventList Store::newest_events(const std::string& run, int64_t most) {
   Query rows(database_,
              "select seq, time, run, generation, kind, text from events"

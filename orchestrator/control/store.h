@@ -8,6 +8,7 @@
 
 #include "orchestrator/control/database.h"
 #include "orchestrator/control/fleet.h"
+#include "orchestrator/control/ledger.h"
 #include "proto/control.pb.h"
 #include "proto/run.pb.h"
 
@@ -32,6 +33,7 @@ class Store {
   std::vector<CommandRequest> pending(const std::string& run);
   // Events after `after`, of one run (empty: of all), at most `most`.
   EventList events(uint64_t after, const std::string& run, int64_t most);
+  std::vector<StateChange> state_changes(const std::string& run);
   // The newest `most`, oldest first.
   EventList newest_events(const std::string& run, int64_t most);
 

@@ -1,79 +1,45 @@
 #include "orchestrator/dashboard/dashboard.h"
 
-#include <google/protobuf/util/json_util.h>
 #include <httplib.h>
 
 #include <atomic>
-#include <charconv>
 #include <chrono>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "core/error.h"
 #include "core/log.h"
 #include "orchestrator/control/address.h"
+#include "orchestrator/dashboard/api.h"
+#include "orchestrator/dashboard/guard.h"
+#include "orchestrator/dashboard/json.h"
 #include "orchestrator/dashboard/page.h"
 #include "orchestrator/dashboard/prometheus.h"
 
 namespace katman {
 namespace {
 
-using google::protobuf::Message;
+using httplib::Request;
+using httplib::Response;
+using Handled = httplib::Server::HandlerResponse;
 
 constexpr size_t longest_body = 128 << 10, threads = 32;
 constexpr int most_listeners = 24;  // of events; each holds a thread, and others want to be served
 constexpr const char* json_type = "application/json";
 
-std::string to_json(const Message& message) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.always_print_primitive_fields = true;
-  options.preserve_proto_field_names = true;
-  std::string json;
-  const auto status = google::protobuf::util::MessageToJsonString(message, &json, options);
-  require(status.ok(), "cannot write {} as JSON: {}", message.GetTypeName(), status.ToString());
-  return json;
-}
-
-template <class T>
-T from_json(const std::string& body) {
-  T message;
-  const auto status = google::protobuf::util::JsonStringToMessage(body, &message);
-  require_usage(status.ok(), "this is no {}: {}", T::descriptor()->name(),
-                std::string(status.message()));
-  return message;
-}
-
-uint64_t number(const httplib::Request& request, const char* name) {
-  const std::string text = request.get_param_value(name);
-  uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  require_usage(text.empty() || (error == std::errc() && end == text.data() + text.size()),
-                "{} is '{}', not a number", name, text);
-  return value;
-}
-
-void refuse(httplib::Response& response, int status, const std::string& why) {
+void refuse(Response& response, int status, const std::string& why) {
   Refusal refusal;
   refusal.set_error(why);
   response.status = status;
   response.set_content(to_json(refusal), json_type);
 }
 
-// A page of another site that is open in the same browser shall not reach us: neither by a name
-// that it lets point here (the host must be loopback), nor by a form (JSON from our origin only).
-bool is_ours(const httplib::Request& request) {
-  const std::string host = request.get_header_value("Host");
-  if (!is_loopback(host.substr(0, host.rfind(':')))) return false;
-  const std::string origin = request.get_header_value("Origin");
-  if (!origin.empty() && origin != "http://" + host) return false;
-  return request.method != "POST" || request.get_header_value("Content-Type") == json_type;
-}
-
 // Every request ends in an answer; none ends the orchestrator.
 template <class Call>
 httplib::Server::Handler answer(Call call) {
-  return [call](const httplib::Request& request, httplib::Response& response) {
+  return [call](const Request& request, Response& response) {
     try {
-      response.set_content(to_json(call(request)), json_type);
+      response.set_content(call(request), json_type);
     } catch (const UsageError& error) {
       refuse(response, 400, error.what());
     } catch (const std::exception& error) {
@@ -86,23 +52,16 @@ httplib::Server::Handler answer(Call call) {
 }  // namespace
 
 struct Dashboard::Parts {
-  explicit Parts(Orchestrator& orchestrator) : orchestrator(orchestrator) {
+  explicit Parts(Orchestrator& orchestrator) : orchestrator(orchestrator), api(orchestrator) {
     server.new_task_queue = [] { return new httplib::ThreadPool(threads); };
     server.set_payload_max_length(longest_body);
     server.set_keep_alive_timeout(2);
-    server.set_pre_routing_handler([](const auto& request, auto& response) {
-      response.set_header("Cache-Control", "no-store");
-      response.set_header("X-Content-Type-Options", "nosniff");
-      response.set_header("Content-Security-Policy",
-                          "default-src 'none'; style-src 'unsafe-inline'; script-src "
-                          "'unsafe-inline'; connect-src 'self'; img-src data:; "
-                          "frame-ancestors 'none'");
-      if (is_ours(request)) return httplib::Server::HandlerResponse::Unhandled;
-      refuse(response, 403,
-             "not answered: only this page, and programs that send "
-             "Content-Type: application/json, may ask");
-      return httplib::Server::HandlerResponse::Handled;
+    server.set_pre_routing_handler(
+        [this](const auto& request, auto& response) { return admit(request, response); });
+    server.set_error_handler([](const auto&, auto& response) {
+      if (response.body.empty()) refuse(response, response.status, "there is nothing here");
     });
+    add_page();
     add_reads();
     add_writes();
     add_health();
@@ -110,36 +69,60 @@ struct Dashboard::Parts {
                [this](const auto& request, auto& response) { follow_events(request, response); });
   }
 
-  void add_reads() {
-    server.Get("/", [](const auto&, auto& response) {
-      response.set_content(page.data(), page.size(), "text/html; charset=utf-8");
-    });
-    server.Get("/api/runs", answer([this](const auto&) { return orchestrator.list(); }));
-    server.Get("/api/run", answer([this](const auto& request) {
-                 return orchestrator.details(request.get_param_value("run"));
-               }));
-    server.Get("/api/series", answer([this](const httplib::Request& request) {
-                 SeriesRequest wanted;
-                 wanted.set_run(request.get_param_value("run"));
-                 wanted.set_name(request.get_param_value("name"));
-                 wanted.set_most_points(static_cast<uint32_t>(number(request, "points")));
-                 return orchestrator.series(wanted);
-               }));
-    server.Get("/api/logs", answer([this](const httplib::Request& request) {
-                 LogsRequest wanted;
-                 wanted.set_run(request.get_param_value("run"));
-                 wanted.set_generation(number(request, "generation"));
-                 return orchestrator.logs(wanted);
-               }));
+  static Handled admit(const Request& request, Response& response) {
+    response.set_header("Cache-Control", "no-store");
+    response.set_header("X-Content-Type-Options", "nosniff");
+    response.set_header("Referrer-Policy", "no-referrer");
+    response.set_header("Content-Security-Policy",
+                        "default-src 'none'; style-src 'self'; script-src 'self'; "
+                        "connect-src 'self'; img-src 'self' data:; base-uri 'none'; "
+                        "form-action 'none'; frame-ancestors 'none'");
+    if (is_from_our_page(request, true)) return Handled::Unhandled;
+    refuse(response, 403,
+           "not answered: only this page, and programs that send Content-Type: application/json, "
+           "may ask");
+    return Handled::Handled;
   }
 
+  void add_page() {
+    for (const Asset& asset : page_assets())
+      server.Get(std::string(asset.path), [asset](const auto&, auto& response) {
+        response.set_content(asset.bytes.data(), asset.bytes.size(), std::string(asset.type));
+      });
+  }
+
+  using Read = std::string (Api::*)(const Parameters&);
+  void read(const char* path, Read call) {
+    server.Get(
+        path, answer([this, call](const Request& request) {
+          return (api.*call)([&](const char* name) { return request.get_param_value(name); });
+        }));
+  }
+  void add_reads() {
+    server.Get("/api/runs", answer([this](const auto&) { return api.runs(); }));
+    server.Get("/api/sparks", answer([this](const auto&) { return api.sparks(); }));
+    read("/api/run", &Api::details);
+    read("/api/series", &Api::series);
+    read("/api/logs", &Api::logs);
+    read("/api/timeline", &Api::timeline);
+    read("/api/ranks", &Api::ranks);
+    read("/api/batch", &Api::batch);
+    read("/api/layout", &Api::layout);
+  }
+
+  using Write = std::string (Api::*)(const std::string&);
+  void write(const char* path, Write call) {
+    server.Post(path,
+                answer([this, call](const Request& request) { return (api.*call)(request.body); }));
+  }
   void add_writes() {
-    server.Post("/api/submit", answer([this](const httplib::Request& request) {
-                  return orchestrator.submit(from_json<SubmitRequest>(request.body));
-                }));
-    server.Post("/api/command", answer([this](const httplib::Request& request) {
-                  return orchestrator.command(from_json<CommandRequest>(request.body));
-                }));
+    write("/api/check", &Api::check);
+    write("/api/submit", &Api::submit);
+    write("/api/fork", &Api::fork);
+    write("/api/command", &Api::command);
+    write("/api/verify", &Api::verify);
+    server.Post("/api/generate",
+                [this](const auto& request, auto& response) { generate(request, response); });
   }
 
   void add_health() {
@@ -156,7 +139,7 @@ struct Dashboard::Parts {
   }
 
   // Events from the one after Last-Event-ID on, and the list of runs once a second.
-  void follow_events(const httplib::Request& request, httplib::Response& response) {
+  void follow_events(const Request& request, Response& response) {
     if (++listeners > most_listeners) {
       --listeners;
       refuse(response, 503, "too many pages listen already; close one");
@@ -178,14 +161,39 @@ struct Dashboard::Parts {
       text += fmt::format("id: {}\nevent: happened\ndata: {}\n\n", event.seq(), to_json(event));
       from.set_after(event.seq());
     }
-    text += fmt::format("event: runs\ndata: {}\n\n", to_json(orchestrator.list()));
+    text += fmt::format("event: runs\ndata: {}\n\n", api.runs());
     if (!sink.write(text.data(), text.size())) return false;
     for (int tenths = 0; tenths < 10 && !over; ++tenths)
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
     return !over;
   }
 
+  // A line {"text"} for words as they come, and {"done"} or {"error"} at the end.
+  void generate(const Request& request, Response& response) try {
+    const std::shared_ptr<Generation> generation = api.generate(request.body);
+    response.set_chunked_content_provider(
+        "application/x-ndjson", [this, generation](size_t, httplib::DataSink& sink) {
+          const auto send = [&](const char* what, const std::string& value) {
+            const std::string line = nlohmann::json{{what, value}}.dump(
+                                         -1, ' ', false, nlohmann::json::error_handler_t::replace) +
+                                     "\n";
+            return sink.write(line.data(), line.size());
+          };
+          std::string words;
+          if (!over && generation->next(words)) return send("text", words);
+          const std::string error = generation->error();
+          send(error.empty() ? "done" : "error", error);
+          sink.done();
+          return true;
+        });
+  } catch (const UsageError& error) {
+    refuse(response, 400, error.what());
+  } catch (const std::exception& error) {
+    refuse(response, 500, error.what());
+  }
+
   Orchestrator& orchestrator;
+  Api api;
   std::atomic<bool> over = false;
   std::atomic<int> listeners = 0;
   httplib::Server server;

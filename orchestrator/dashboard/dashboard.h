@@ -1,14 +1,23 @@
-// The orchestrator for people with a browser: one page, and the JSON that it lives on.
+// The orchestrator for people with a browser: a page, and the JSON that it lives on.
 //
-//   GET  /                 the page                     GET /healthz, /readyz, /metrics
-//   (Prometheus) GET  /api/runs         RunList                      GET
-//   /api/series?run=&name=&points= GET  /api/run?run=     one run: its view, its series' names, its
-//   checkpoints, its timeline GET  /api/logs?run=&generation=                     GET /api/events
-//   (server-sent, as they come) POST /api/submit       SubmitRequest                POST
-//   /api/command  CommandRequest
+//   GET  /                       the page and its files          GET  /healthz, /readyz, /metrics
+//   GET  /api/runs               RunList
+//   GET  /api/run?run=           RunDetails of one run
+//   GET  /api/series?run=&names=&from=&to=&points=   columns of several series (views.h)
+//   GET  /api/sparks             the loss of every run in a few points
+//   GET  /api/logs?run=&generation=&contains=&bytes=
+//   GET  /api/events             server-sent, as they come; the list of runs once a second
+//   GET  /api/timeline?run=, /api/ranks?run=, /api/batch?run=&step=&first=&count=   (views.h)
+//   GET  /api/layout?run=&step=&name=&tp=&dp=&pp=&schedule=   what going on there would do
+//   POST /api/check, /api/submit    SubmitRequest
+//   POST /api/fork                  {id, run, step, name, tp, dp, pp, schedule}: a run from there
+//   POST /api/command               CommandRequest
+//   POST /api/verify                {run, step}
+//   POST /api/generate              {run, step, prompt, ...}: {"text"} lines as they come
 //
-// Bodies and answers are the messages of proto/control.proto in protobuf's JSON, so that the page,
-// the command line and the wire cannot drift apart. An error is {"error": "one sentence"}.
+// Bodies and answers are the messages of proto/control.proto in protobuf's JSON where there is one,
+// so that the page, the command line and the wire cannot drift apart. An error is
+// {"error": "one sentence"}.
 #pragma once
 
 #include <memory>

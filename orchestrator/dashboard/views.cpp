@@ -1,0 +1,194 @@
+#include "orchestrator/dashboard/views.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "data_pipeline/tokenize/tokenizer.h"
+#include "orchestrator/control/spec.h"
+#include "orchestrator/run_data.h"
+#include "parallel/pipeline/draw.h"
+#include "parallel/pipeline/measure.h"
+
+namespace katman {
+namespace fs = std::filesystem;
+using nlohmann::json;
+namespace {
+
+std::string text_of(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+// Nine digits draw every chart; the values themselves lie in metrics.jsonl.
+json rounded(double value) {
+  if (!std::isfinite(value)) return nullptr;
+  return std::stod(fmt::format("{:.9g}", value));
+}
+
+std::string letters(Do what) {
+  const std::string text = to_string(Action{what, 0, 0});  // "0SF0"
+  const size_t end = text.find_last_not_of("0123456789");
+  return text.substr(1, end);
+}
+
+Timeline read_timeline(const fs::path& directory) {
+  Timeline timeline;
+  while (true) {
+    const fs::path path = directory / fmt::format("stage-{}", timeline.ranks.size());
+    if (!fs::exists(path)) return timeline;
+    timeline.ranks.push_back(parse_spans(text_of(path), path.string()));
+  }
+}
+
+// Of all forward passes of the first stage.
+int micros_of(const Timeline& timeline) {
+  const auto is_first = [](const Span& span) {
+    return span.action.what == Do::forward && span.action.stage == 0;
+  };
+  return static_cast<int>(std::ranges::count_if(timeline.ranks[0], is_first));
+}
+
+}  // namespace
+
+json columns_of(const SeriesReply& series) {
+  json columns = {{"width", series.width()}};
+  json step = json::array(), mean = json::array(), low = json::array(), high = json::array(),
+       bad = json::array(), generation = json::array(), discarded = json::array();
+  for (const SeriesPoint& point : series.points()) {
+    step.push_back(point.step());
+    mean.push_back(series.width() == 1 && std::isfinite(point.mean()) ? json(point.mean())
+                                                                      : rounded(point.mean()));
+    if (series.width() > 1) {
+      low.push_back(rounded(point.low()));
+      high.push_back(rounded(point.high()));
+    }
+    bad.push_back(point.bad());
+    generation.push_back(point.generation());
+    discarded.push_back(point.discarded() ? 1 : 0);
+  }
+  columns["step"] = std::move(step);
+  columns["mean"] = std::move(mean);
+  if (series.width() > 1) {
+    columns["low"] = std::move(low);
+    columns["high"] = std::move(high);
+  }
+  columns["bad"] = std::move(bad);
+  columns["generation"] = std::move(generation);
+  columns["discarded"] = std::move(discarded);
+  return columns;
+}
+
+json timeline_view(const RunSpec& spec) try {
+  const Timeline timeline = read_timeline(fs::path(spec.directory()) / "timelines");
+  if (timeline.ranks.empty()) return json::object();
+  json ranks = json::array();
+  for (const auto& spans : timeline.ranks) {
+    json rank = json::array();
+    for (const Span& span : spans)
+      rank.push_back({letters(span.action.what), span.action.stage, span.action.micro,
+                      rounded(span.start_s), rounded(span.end_s)});
+    ranks.push_back(std::move(rank));
+  }
+  const Costs costs = costs_of(timeline);
+  const MeshSpec& mesh = spec.mesh();
+  return {{"kind", mesh.schedule()},
+          {"makespan_s", timeline.makespan_s()},
+          {"measured", timeline.bubble()},
+          {"simulated", simulate(compute_of(timeline), costs).timeline.bubble()},
+          {"theory", theoretical_bubble(mesh.schedule(), static_cast<int>(timeline.ranks.size()),
+                                        micros_of(timeline),
+                                        std::max(1, static_cast<int>(mesh.chunks())), costs)},
+          {"ranks", std::move(ranks)}};
+} catch (const Error& error) {
+  // Stages write one after the other: for a moment, two steps may lie side by side.
+  spdlog::debug("{}: {}", spec.directory(), error.what());
+  return json::object();
+}
+
+json ranks_view(const RunSpec& spec) {
+  const json ranks =
+      json::parse(text_of(fs::path(spec.directory()) / "ranks.json"), nullptr, false);
+  return ranks.is_object() ? ranks : json::object();
+}
+
+json batch_view(const RunSpec& spec, uint64_t step, uint64_t first, uint64_t count) {
+  constexpr uint64_t most_samples = 64;
+  constexpr size_t shown_tokens = 64;
+  const Corpus corpus = Corpus::open(spec.data().corpus());
+  const TrainConfig config = train_config(spec, static_cast<int64_t>(corpus.manifest().vocabulary));
+  const auto batch = static_cast<uint64_t>(config.batch_sequences);
+  const auto sequence = static_cast<uint64_t>(config.model.sequence);
+  require_usage(step < spec.steps(), "the run has {} steps; step {} is none of them", spec.steps(),
+                step);
+  require_usage(first < batch, "the batch has {} samples; {} is none of them", batch, first);
+  count = std::min({count, most_samples, batch - first});
+  const Loader loader(corpus, Split::train, config.model.sequence, spec.seed());
+  const Tokenizer tokenizer = Tokenizer::load(corpus.tokenizer_path());
+
+  json samples = json::array();
+  for (uint64_t i = first; i < first + count; ++i) {
+    const uint64_t index = step * batch + i;
+    const uint64_t begin = loader.first_token(index), end = begin + sequence;
+    json documents = json::array();
+    for (uint64_t at = begin; at < end;) {
+      const Corpus::DocumentPlace place = corpus.document_at(Split::train, at);
+      const uint64_t here = std::min(end, place.end) - at;
+      std::vector<int32_t> ids(std::min<uint64_t>(here, shown_tokens));
+      corpus.copy(Split::train, at, ids);
+      documents.push_back(
+          {{"number", place.number},
+           {"shard", fs::path(place.shard).filename().string()},
+           {"tokens", here},
+           {"of", place.end - place.begin},
+           {"from", at - place.begin},
+           {"text", tokenizer.decode(std::vector<uint32_t>(ids.begin(), ids.end()))}});
+      at += here;
+    }
+    samples.push_back({{"index", index},
+                       {"epoch", index / loader.samples_per_epoch()},
+                       {"first_token", begin},
+                       {"documents", std::move(documents)}});
+  }
+  return {{"step", step},
+          {"batch", batch},
+          {"sequence", sequence},
+          {"documents_of_corpus", corpus.documents(Split::train)},
+          {"samples", std::move(samples)}};
+}
+
+json plan_view(const RunSpec& spec) {
+  const TrainConfig config = train_config(spec, RunData(spec).vocabulary());
+  config.check();
+  const Mesh& mesh = config.mesh;
+  const auto parameters = static_cast<double>(config.model.parameters());
+  const double mine = parameters / (mesh.tp * mesh.pp);
+  const bool full = config.precision == DType::f32;
+  const int64_t replica = (config.batch_sequences + mesh.dp - 1) / mesh.dp;
+  const int64_t micros = (replica + config.micro_batch - 1) / config.micro_batch;
+  const Costs alike;
+  return {
+      {"run_file", to_text(spec)},
+      {"parameters", parameters},
+      {"ranks", mesh.size()},
+      {"layout", to_string(mesh)},
+      {"steps", spec.steps()},
+      {"tokens_per_step", config.batch_sequences * config.model.sequence},
+      {"micro_batches", micros},
+      {"bubble", config.schedule.starts_with("file:")
+                     ? json()
+                     : json(theoretical_bubble(config.schedule, mesh.pp, static_cast<int>(micros),
+                                               config.chunks, alike))},
+      {"memory",
+       {{"weights", mine * (full ? 4 : 2)},
+        {"gradients", mine * 4},
+        {"optimizer", mine * (full ? 8 : 12) / mesh.dp}}}};
+}
+
+}  // namespace katman
