@@ -75,7 +75,7 @@ export class Chart {
     this.read = el('span.read');
     this.canvas = el('canvas', {tabindex: 0, role: 'img', 'aria-label': what.title});
     const legend = what.lines.length < 2 ? null : el('span.legend.dim', {}, what.lines.map((line, i) => el('span', {}, el(`i.k-line${i}`), line.label)));
-    this.box = el('div.box.chart', {}, el('div.title', {}, el('h3', {}, what.title, el('span.dim', {}, what.unit ? ` · ${what.unit}` : ''), legend), this.read), this.canvas);
+    this.box = el('div.box.chart', {}, el('h3', {}, what.title, el('span.dim', {}, what.unit ? ` · ${what.unit}` : ''), legend), this.read, this.canvas);
     this.listen();
   }
 

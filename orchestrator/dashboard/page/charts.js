@@ -10,7 +10,7 @@ const wanted = [
   {title: 'gradient norm', lines: [{name: 'grad_norm', noisy: true}], format: number},
   {title: 'learning rate', lines: [{name: 'learning_rate'}], format: number},
   {title: 'throughput', unit: 'tokens per second', lines: [{name: 'tokens_per_s', noisy: true}], format: number},
-  {title: 'utilisation', unit: 'of the measured peak', lines: [{name: 'utilisation', noisy: true}], format: value => percent(value, value < .1 ? 1 : 0)},
+  {title: 'utilisation', unit: 'of the measured peak', lines: [{name: 'utilisation', noisy: true}], format: value => percent(value, value > 0 && value < .1 ? 1 : 0)},
   {title: 'step time', lines: [{name: 'seconds', noisy: true}], format: seconds},
   {title: 'memory', unit: 'resident, of the rank with the most', lines: [{name: 'memory_bytes'}], format: bytes},
 ];

@@ -25,7 +25,7 @@ export function pipeline_tab(name) {
     const lines = [['measured', data.measured, 'idle time of the stages in this step'], ['simulated', data.simulated, 'the same schedule with the costs that were measured, nothing else in the way'], [`${data.kind} in theory`, data.theory, 'all stages alike, transfers free']];
     bars.replaceChildren(...lines.flatMap(([text, value, what]) => {
       const part = el('i');
-      part.style.width = percent(value);
+      part.style.width = `${100 * value}%`;
       return [el('span', {title: what}, text), el('div', {}, part), el('b.num', {}, percent(value, 1))];
     }));
     draw();

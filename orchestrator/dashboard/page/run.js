@@ -83,11 +83,11 @@ function time_bar() {
 }
 
 function facts() {
-  const names = ['step', 'loss', 'validation', 'tokens per second', 'of measured peak', 'tokens', 'time left', 'newest checkpoint', 'restarts'];
+  const names = ['step', 'loss', 'validation', 'tokens/s', 'of measured peak', 'tokens', 'time left', 'saved at', 'restarts'];
   const values = names.map(name => el('b', {}, '–')), node = el('div.facts', {}, names.map((name, i) => el('div.fact', {}, values[i], el('span', {}, name))));
   return {node, draw(run) {
     const loss = value => value ? Number(value).toFixed(4) : '–';
-    const texts = [`${short(run.step, 5)} / ${short(run.steps, 5)}`, loss(run.loss), loss(run.validation_loss), run.tokens_per_s ? short(run.tokens_per_s) : '–', run.utilisation ? percent(run.utilisation, 1) : '–', short(run.tokens), time_left(run) || '–', run.committed > 0 ? `step ${short(run.committed, 5)}` : 'none', String(run.restarts)];
+    const texts = [`${short(run.step, 4)} / ${short(run.steps, 4)}`, loss(run.loss), loss(run.validation_loss), run.tokens_per_s ? short(run.tokens_per_s) : '–', run.utilisation ? percent(run.utilisation, 1) : '–', short(run.tokens), time_left(run) || '–', run.committed > 0 ? `step ${short(run.committed, 5)}` : 'none', String(run.restarts)];
     texts.forEach((text, i) => { put(values[i], text); values[i].title = text; });
   }};
 }

@@ -42,7 +42,7 @@ export function short(value, digits = 3) {
   const size = Math.abs(value);
   for (const [at, unit] of [[1e12, ' T'], [1e9, ' G'], [1e6, ' M'], [1e4, ' k']])
     if (size >= at) return String(Number((value / (unit === ' k' ? 1e3 : at)).toPrecision(digits))) + unit;
-  if (size < 1e-3) return value.toExponential(Math.max(0, digits - 2)).replace('e-', 'e−');
+  if (size < 1e-3) return String(Number(value.toPrecision(digits))).replace('e-', 'e−');
   return String(Number(value.toPrecision(Math.max(digits, Math.ceil(Math.log10(size + 1))))));
 }
 
@@ -51,7 +51,8 @@ export const percent = (part, digits = 0) => Number.isFinite(+part) ? `${(100 * 
 export function seconds(s) {
   if (!Number.isFinite(+s)) return '–';
   if (s >= 60) return duration(s);
-  return s >= 1 ? `${(+s).toPrecision(3)} s` : s >= 1e-3 ? `${(s * 1e3).toPrecision(3)} ms` : `${(s * 1e6).toPrecision(3)} µs`;
+  const three = value => String(Number(value.toPrecision(3)));
+  return s >= 1 ? `${three(+s)} s` : s >= 1e-3 ? `${three(s * 1e3)} ms` : s > 0 ? `${three(s * 1e6)} µs` : '0';
 }
 export const when = unix => new Date(unix * 1000).toLocaleString([], {dateStyle: 'medium', timeStyle: 'medium'});
 export const words = state => state.toLowerCase().replace('attention', 'needs attention');
