@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "data_pipeline/corpus/loader.h"
+#include "data_pipeline/corpus/skipped.h"
 #include "parallel/trainer.h"
 #include "proto/run.pb.h"
 
@@ -29,6 +30,10 @@ class RunData {
   // Seconds spent in reading training samples, by all threads together, since the last call.
   double take_read_s() { return 1e-9 * static_cast<double>(read_ns_.exchange(0)); }
 
+  // Leaves training samples [first, first + count) out from now on.
+  void skip(uint64_t first, uint64_t count) { skipped_.add(first, count); }
+  const Skipped& skipped() const { return skipped_; }
+
   // Sequences to validate on: what the spec asks for, as far as the split goes; 0 when the split is
   // shorter than one.
   int64_t validation_sequences() const { return validation_sequences_; }
@@ -38,6 +43,7 @@ class RunData {
  private:
   Corpus corpus_;
   Loader training_;
+  Skipped skipped_;
   std::optional<Loader> validation_;
   int64_t validation_sequences_ = 0;
   std::atomic<uint64_t> digest_ = 0;

@@ -1,22 +1,25 @@
 #include "orchestrator/worker.h"
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <filesystem>
 #include <optional>
 
 #include "core/log.h"
+#include "data_pipeline/corpus/skipped.h"
 #include "orchestrator/bench/peak.h"
 #include "orchestrator/control/link.h"
 #include "orchestrator/control/reporter.h"
 #include "orchestrator/control/spec.h"
+#include "orchestrator/loss_guard.h"
 #include "orchestrator/memory_table.h"
 #include "orchestrator/observer.h"
 #include "orchestrator/run_data.h"
 #include "orchestrator/signals.h"
 #include "parallel/checkpoint/checkpoint.h"
 #include "parallel/checkpoint/gather.h"
-#include "parallel/comm/timed.h"
+#include "parallel/comm/observed.h"
 
 namespace katman {
 namespace fs = std::filesystem;
@@ -49,19 +52,20 @@ class Run {
   Run(const RunSpec& spec, Comm& world, const WorkerOptions& options)
       : spec_(spec),
         options_(options),
-        world_(world),
-        timed_world_(world),
+        observed_(observed(world, waiting_)),
+        world_(*observed_),
         data_(spec),
         backend_(make_backend(spec.device().kind(), spec.device().threads()
                                                         ? static_cast<int>(spec.device().threads())
                                                         : options.threads)),
-        trainer_(train_config(spec, data_.vocabulary()), *backend_, timed_world_,
+        trainer_(train_config(spec, data_.vocabulary()), *backend_, world_,
                  data_.training(digests(world.rank()))),
         directory_(prepare_directory()),
-        store_(directory_ / "checkpoints", store_options(), *backend_, world),
-        observer_(world, *backend_, trainer_.config().mesh, directory_, store_.generation()) {
-    if (speaks() && !options.report_to.empty())
-      link_.emplace(options.report_to, spec.name(), options.generation);
+        store_(directory_ / "checkpoints", store_options(), *backend_, world_),
+        observer_(world_, *backend_, trainer_.config().mesh, directory_, store_.generation()),
+        guard_(spec.recovery().spike_factor()) {
+    if (!options.report_to.address.empty())
+      link_.emplace(options.report_to, spec.name(), options.generation, world.rank(), waiting_);
   }
 
   Outcome to_the_end();
@@ -89,15 +93,22 @@ class Run {
   void at(Phase phase);
   template <class Call>
   void timed(const char* what, int64_t step, Call call);
+  void judge(const StepReport& report);
+  [[noreturn]] void roll_back(const StepReport& report, const std::string& what);
   bool step(const StopSignals& signals);
   void validate(int64_t step);
   void save();
+  // The corpus's sample that a step begins with.
+  uint64_t first_sample(int64_t step) const {
+    return data_.skipped().nth(static_cast<uint64_t>(step * trainer_.config().batch_sequences));
+  }
   uint64_t sum(uint64_t mine);
 
   const RunSpec& spec_;
   const WorkerOptions& options_;
+  Waiting waiting_;
+  std::unique_ptr<Comm> observed_;
   Comm& world_;
-  TimedComm timed_world_;
   RunData data_;
   std::unique_ptr<Backend> backend_;
   Trainer trainer_;
@@ -106,6 +117,7 @@ class Run {
   Observer observer_;
   std::optional<Reporter> reporter_;
   std::optional<Link> link_;
+  LossGuard guard_;
   // Of the steps before this incarnation, on all ranks.
   uint64_t earlier_digest_ = 0;
   int64_t skipped_ = 0, tokens_ = 0;
@@ -149,7 +161,10 @@ void Run::compare_with(const CheckpointInfo& info) const {
 
 void Run::resume() {
   const auto info = store_.resume(trainer_.optimizer().pieces());
+  for (const SkippedSamples& samples : store_.skipped())
+    data_.skip(samples.first(), samples.count());
   if (!info) return;
+  for (const SkippedSamples& samples : info->skipped) data_.skip(samples.first(), samples.count());
   compare_with(*info);
   trainer_.resume(info->step);
   const auto counter = [&](const char* name) {
@@ -159,6 +174,8 @@ void Run::resume() {
   earlier_digest_ = static_cast<uint64_t>(counter("sample_digest"));
   skipped_ = counter("skipped_steps");
   tokens_ = counter("tokens");
+  guard_ = LossGuard(spec_.recovery().spike_factor(),
+                     std::bit_cast<double>(counter("loss_mean_bits")), counter("losses_seen"));
   if (speaks())
     spdlog::info("going on after step {} of {}, from {}", info->step, spec_.steps(),
                  info->directory.string());
@@ -200,7 +217,7 @@ void Run::start_reporting() {
         "no validation loss: the validation split of {} has {} tokens, fewer than one "
         "sequence of {}",
         spec_.data().corpus(), data_.corpus().tokens(Split::validation), model.sequence);
-  reporter_.emplace(spec_, store_.generation(), model.flops_per_token(), peak);
+  reporter_.emplace(spec_, store_.generation(), model.flops_per_token(), peak, options_.terminal);
 }
 
 void Run::validate(int64_t step) {
@@ -214,14 +231,21 @@ void Run::validate(int64_t step) {
 void Run::save() {
   CheckpointInfo info;
   info.step = trainer_.next_step();
-  info.samples_consumed = static_cast<uint64_t>(info.step * trainer_.config().batch_sequences);
+  info.samples_consumed = first_sample(info.step);
   info.model = trainer_.config().model;
   info.run = spec_;
   info.mesh = trainer_.config().mesh;
   info.tokenizer_fingerprint = data_.corpus().manifest().tokenizer_fingerprint;
   info.counters = {{"sample_digest", static_cast<int64_t>(earlier_digest_ + sum(data_.digest()))},
                    {"skipped_steps", skipped_},
-                   {"tokens", tokens_}};
+                   {"tokens", tokens_},
+                   {"loss_mean_bits", std::bit_cast<int64_t>(guard_.mean())},
+                   {"losses_seen", guard_.seen()}};
+  for (const Skipped::Range& range : data_.skipped().ranges()) {
+    SkippedSamples& samples = info.skipped.emplace_back();
+    samples.set_first(range.first);
+    samples.set_count(range.end - range.first);
+  }
   store_.save(info, trainer_.optimizer().pieces());
 }
 
@@ -236,7 +260,37 @@ void Run::timed(const char* what, int64_t step, Call call) {
   call();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   if (reporter_) reporter_->write(step, {{what, took.count()}});
-  timed_world_.take_waited_s();  // only what steps wait for belongs to the ranks' figures
+  waiting_.take_s();  // only what steps wait for belongs to the ranks' figures
+}
+
+// All ranks saw the same step, so all decide alike.
+void Run::judge(const StepReport& report) {
+  if (spec_.recovery().on_bad_step() != "rollback") return;
+  if (report.skipped)
+    roll_back(report, "the loss or its gradient was not a finite number");
+  else if (const double mean = guard_.mean(); guard_.is_spike(report.loss))
+    roll_back(report, fmt::format("the loss was {:.4f}, {:.2f} times the recent mean", report.loss,
+                                  report.loss / mean));
+}
+
+// Back to before the batches that led here, which are left out from then on.
+void Run::roll_back(const StepReport& report, const std::string& what) {
+  const RecoverySpec& policy = spec_.recovery();
+  store_.finish();
+  const auto earlier = store_.rollbacks_that_skip();
+  require(earlier < policy.most_rollbacks(),
+          "after step {}, {}, and the run was rolled back {} times already "
+          "(recovery.most_rollbacks): lower the learning rate, or look at the data",
+          report.step + 1, what, earlier);
+  const int64_t first_bad = std::max<int64_t>(0, report.step + 1 - policy.skip_batches());
+  SkippedSamples skipped;
+  skipped.set_first(first_sample(first_bad));
+  skipped.set_count(first_sample(report.step + 1) - skipped.first());
+  const std::string why =
+      fmt::format("after step {}, {}; samples {} to {} are left out", report.step + 1, what,
+                  skipped.first(), skipped.first() + skipped.count() - 1);
+  const int64_t step = store_.roll_back(first_bad, why, {skipped});
+  throw RolledBack(fmt::format("back to step {}: {}", step, why));
 }
 
 // Whether to go on.
@@ -248,10 +302,13 @@ bool Run::step(const StopSignals& signals) {
   skipped_ += report.skipped;
   tokens_ += report.tokens;
   const double data_s = data_.take_read_s();
-  const auto memory = observer_.after(
-      {report.step, report.seconds, timed_world_.take_waited_s(), data_s}, trainer_.timeline());
+  const double waited_s = waiting_.take_s();
+  const auto memory =
+      observer_.after({report.step, report.seconds, waited_s, data_s}, trainer_.timeline());
+  waiting_.take_s();  // for the others' figures: no part of a step
   if (reporter_) reporter_->step(report, data_s, tokens_, memory);
-  if (link_) link_->took(report.seconds);
+  if (link_) link_->took(report.seconds, waited_s);
+  judge(report);
   const auto due = [&](uint64_t every) {
     return is_last(report.step) || static_cast<uint64_t>(report.step + 1) % every == 0;
   };

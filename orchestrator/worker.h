@@ -5,6 +5,8 @@
 #include <string>
 
 #include "core/comm.h"
+#include "core/error.h"
+#include "orchestrator/control/reach.h"
 #include "proto/run.pb.h"
 
 namespace katman {
@@ -17,11 +19,21 @@ enum class Outcome {
 struct WorkerOptions {
   int threads = 0;          // of this rank, where the spec leaves device.threads open; 0: all cores
   uint64_t generation = 0;  // which start of the run this is; 0: the next one
-  std::string report_to;    // the orchestrator's HOST:PORT; empty: there is none
+  Reach report_to;          // the orchestrator; an empty address: there is none
+  bool terminal = false;    // standard error ends at one, even if it is a pipe here
 };
 
+// The run went back to an earlier checkpoint and shall be started again from there: its commit log
+// says so, this process has done its part.
+struct RolledBack : Error {
+  using Error::Error;
+};
+// What a process exits with then: neither done nor broken (EX_TEMPFAIL of sysexits.h).
+inline constexpr int rolled_back_status = 75;
+
 // Trains this rank's part of a completed spec. Collective over `world`, whose size is the mesh's.
-// Rank 0 reports. Everything of the run is written below spec.directory().
+// Rank 0 keeps the figures, every rank says how it stands. Everything of the run is written below
+// spec.directory(). Throws RolledBack, on all ranks, when spec.recovery() wants that after a step.
 Outcome run_worker(const RunSpec& spec, Comm& world, const WorkerOptions& options = {});
 
 }  // namespace katman

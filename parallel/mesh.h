@@ -25,5 +25,7 @@ struct Mesh {
 
 // "tp=2 dp=1 pp=4"
 std::string to_string(const Mesh& mesh);
+// The same backwards, in any order; an axis that is not named is 1. Throws UsageError.
+Mesh parse_mesh(const std::string& text);
 
 }  // namespace katman

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "orchestrator/worker.h"
 
 namespace katman {
 namespace {
@@ -16,6 +17,9 @@ int parse_and_run(CLI::App& app, int argc, char** argv) try {
   spdlog::error("{} (try: katman {}--help)", error.what(),
                 argc > 1 && argv[1][0] != '-' ? std::string(argv[1]) + " " : "");
   return 2;
+} catch (const RolledBack& error) {
+  spdlog::warn("{}", error.what());
+  return rolled_back_status;
 } catch (const UsageError& error) {
   spdlog::error("{}", error.what());
   return 2;

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "orchestrator/control/reach.h"
+
 namespace CLI {
 class App;
 }
@@ -29,7 +31,7 @@ void add_runs(CLI::App& app);
 // export and import, of katman data.
 void add_exchange(CLI::App& data);
 
-// --to HOST:PORT, where the orchestrator is.
-void add_orchestrator_option(CLI::App& command, std::string& address);
+// --to HOST:PORT, where the orchestrator is; --token-file and --ca, how to speak to it.
+void add_orchestrator_options(CLI::App& command, Reach& reach);
 
 }  // namespace katman

@@ -11,13 +11,15 @@
 #include "orchestrator/control/client.h"
 #include "orchestrator/control/fleet.h"
 #include "orchestrator/control/reporter.h"
+#include "orchestrator/launch/placement.h"
 
 namespace katman {
 namespace {
 
 struct RunsOptions {
-  std::string to, run, reason, name;
-  uint64_t generation = 0;
+  Reach to;
+  std::string run, reason, name, layout;
+  uint64_t generation = 0, step = 0, version = 0;
   bool wait = false;
 };
 using Shared = std::shared_ptr<RunsOptions>;
@@ -49,15 +51,38 @@ void print(const Event& event) {
              event.kind(), event.text());
 }
 
+// "rank 2 (tp 0, dp 1, pp 0) on gpu1: step 17 in 0.31 s, 0.05 of it waiting; 812 MB".
+void print(const RankView& rank, double now) {
+  fmt::print(
+      "rank {} (tp {}, dp {}, pp {}) on {}, process {}: step {} in {:.3f} s, {:.3f} of it "
+      "waiting; {:.0f} MB; heard {:.1f} s ago{}\n",
+      rank.rank(), rank.tp(), rank.dp(), rank.pp(), rank.host(), rank.process(), rank.step(),
+      rank.step_s(), rank.waited_s(), static_cast<double>(rank.memory_bytes()) * 1e-6,
+      now - rank.heard_at(),
+      rank.waits_for().empty()
+          ? ""
+          : fmt::format("; waits {:.1f} s for {}", rank.waits_s(), rank.waits_for()));
+}
+
 void show_run(const RunsOptions& options) {
   Client client(options.to);
-  const RunView run = client.show(options.run);
+  const RunDetails details = client.details(options.run);
+  const RunView& run = details.run();
   fmt::print("{}: {} for {}{}\n", run.name(), to_string(run.state()),
              duration(unix_now() - run.since()), run.why().empty() ? "" : " (" + run.why() + ")");
   fmt::print("step {} of {}, newest checkpoint after step {}, loss {:.4f}, {:.0f} tokens/s\n",
              run.step(), run.steps(), run.committed(), run.loss(), run.tokens_per_s());
-  fmt::print("generation {}, {} restarts after errors, {} ranks, priority {}, {}\n",
-             run.generation(), run.restarts(), run.ranks(), run.priority(), run.directory());
+  fmt::print("generation {}, {} restarts after errors, version {}, priority {}, {}\n",
+             run.generation(), run.restarts(), run.version(), run.priority(), run.directory());
+  fmt::print("{}, launcher {}{}\n", run.layout(), run.launcher(),
+             run.job().empty() ? "" : ": " + run.job());
+  fmt::print("{}",
+             describe(parse_mesh(run.layout()), {details.nodes().begin(), details.nodes().end()}));
+  for (const RankView& rank : details.ranks()) print(rank, unix_now());
+  for (const SavedCheckpoint& saved : details.checkpoints())
+    fmt::print("checkpoint of step {}, {:.1f} MB, {}{}\n", saved.step(),
+               static_cast<double>(saved.bytes()) * 1e-6, when(saved.saved_at()),
+               saved.discarded() ? ", rolled back" : "");
 }
 
 void watch_runs(const RunsOptions& options) {
@@ -97,6 +122,9 @@ void send_command(const RunsOptions& options, Verb verb) {
   request.set_verb(verb);
   request.set_actor(who_am_i());
   request.set_reason(options.reason);
+  request.set_expected_version(options.version);
+  request.set_layout(options.layout);
+  request.set_step(options.step);
   CommandResult result = client.command(request);
   while (options.wait && result.outcome() == CommandResult::PENDING) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
@@ -111,28 +139,40 @@ CLI::App* add_verb(CLI::App& runs, const Shared& options, const char* name, cons
                    const char* example) {
   auto* command = runs.add_subcommand(name, what);
   command->footer(fmt::format("Example: katman runs {}", example));
-  add_orchestrator_option(*command, options->to);
+  add_orchestrator_options(*command, options->to);
   return command;
 }
 
-void add_command(CLI::App& runs, const Shared& options, Verb verb, const char* what) {
+CLI::App* add_command(CLI::App& runs, const Shared& options, Verb verb, const char* what) {
   const std::string name = to_string(verb);
   auto* command = add_verb(runs, options, name.c_str(), what,
-                           fmt::format("{} my-run --reason \"bad data\" --wait", name).c_str());
+                           fmt::format("{} my-run{} --reason \"bad data\" --wait", name,
+                                       verb == ROLL_BACK_RUN ? " --step 5000" : "")
+                               .c_str());
   command->add_option("RUN", options->run, "the run's name")->required();
   command->add_option("--reason", options->reason, "kept in the run's events");
   command->add_flag("--wait", options->wait, "until it has been carried out");
+  command->add_option("--if-version", options->version,
+                      "only if nothing has changed since `runs show` said so");
+  if (verb == RESUME_RUN || verb == RESTART_RUN || verb == ROLL_BACK_RUN)
+    command->add_option("--layout", options->layout, "go on with another one")
+        ->type_name("\"tp=2 dp=1 pp=2\"");
   command->callback([options, verb] { send_command(*options, verb); });
+  return command;
 }
 
 }  // namespace
 
-void add_orchestrator_option(CLI::App& command, std::string& address) {
-  address = "127.0.0.1:7410";
-  command.add_option("--to", address, "the orchestrator")
+void add_orchestrator_options(CLI::App& command, Reach& reach) {
+  reach.address = "127.0.0.1:7410";
+  command.add_option("--to", reach.address, "the orchestrator")
       ->envname("KATMAN_ORCHESTRATOR")
       ->type_name("HOST:PORT")
       ->capture_default_str();
+  command.add_option("--token-file", reach.token_file, "a file with the token to show")
+      ->envname("KATMAN_TOKEN_FILE");
+  command.add_option("--ca", reach.ca_file, "certificates to check the orchestrator's by")
+      ->envname("KATMAN_CA");
 }
 
 void add_runs(CLI::App& app) {
@@ -164,6 +204,9 @@ void add_runs(CLI::App& app) {
   add_command(*runs, options, RESTART_RUN, "save, and start again from there");
   add_command(*runs, options, STOP_RUN, "save, and stop");
   add_command(*runs, options, KILL_RUN, "end the processes now, without saving");
+  add_command(*runs, options, ROLL_BACK_RUN, "go back to an earlier checkpoint, and on from there")
+      ->add_option("--step", options->step, "of the checkpoint; 0: the beginning")
+      ->required();
 }
 
 }  // namespace katman

@@ -8,16 +8,30 @@
 #include "orchestrator/control/client.h"
 #include "orchestrator/control/fleet.h"
 #include "orchestrator/control/spec.h"
+#include "orchestrator/launch/placement.h"
 
 namespace katman {
 namespace {
 namespace fs = std::filesystem;
 
 struct SubmitOptions {
-  std::string run_file, to;
+  std::string run_file;
+  Reach to;
   std::vector<std::string> sets;
   int priority = 0;
+  bool check = false;
 };
+
+void print(const RunPlan& plan) {
+  fmt::print("{}", plan.run_file());
+  const RunSpec spec = parse_run_spec(plan.run_file(), "the orchestrator's plan");
+  const auto& mesh = spec.mesh();
+  const Mesh shape{static_cast<int>(mesh.tp()), static_cast<int>(mesh.dp()),
+                   static_cast<int>(mesh.pp())};
+  fmt::print("{}",
+             as_comment(fmt::format("launcher: {}\n{}", plan.launcher(),
+                                    describe(shape, {plan.nodes().begin(), plan.nodes().end()}))));
+}
 
 void run_submit(const SubmitOptions& options) {
   RunSpec spec = read_run_file(options.run_file);
@@ -31,6 +45,7 @@ void run_submit(const SubmitOptions& options) {
   request.set_run_file(to_text(spec));
   request.set_priority(options.priority);
   request.set_actor(who_am_i());
+  if (options.check) return print(Client(options.to).plan(request));
   const RunView run = Client(options.to).submit(request);
   fmt::print("{}: {}; everything of it goes to {}\n", run.name(), to_string(run.state()),
              run.directory());
@@ -48,7 +63,9 @@ void add_submit(CLI::App& app) {
       ->expected(1)
       ->take_all();
   command->add_option("--priority", options->priority, "higher goes first")->capture_default_str();
-  add_orchestrator_option(*command, options->to);
+  command->add_flag("--check", options->check,
+                    "only check, and print what the orchestrator would run, and where");
+  add_orchestrator_options(*command, options->to);
   command->footer(
       "Example: katman submit deploy/runs/gpt2-124m.textproto --set data.corpus=corpus --priority "
       "1");

@@ -1,18 +1,19 @@
 // katman train: a run on this machine. katman worker: one rank of it.
-#include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <memory>
 
 #include "core/error.h"
 #include "orchestrator/cli/cli.h"
 #include "orchestrator/control/spec.h"
-#include "orchestrator/launch/local.h"
+#include "orchestrator/launch/launcher.h"
 #include "orchestrator/run_data.h"
+#include "orchestrator/train_here.h"
 #include "orchestrator/worker.h"
 #include "parallel/comm/mpi.h"
 #include "parallel/comm/threads.h"
@@ -25,7 +26,8 @@ constexpr std::chrono::minutes longest_wait{10};
 
 struct TrainOptions {
   std::string run_file;
-  std::vector<std::string> sets;
+  std::vector<std::string> sets = {};
+  std::string dashboard = {};
   bool check = false;
 };
 
@@ -34,6 +36,12 @@ RunSpec completed_spec(const TrainOptions& options) {
   for (const std::string& assignment : options.sets) set_field(spec, assignment);
   complete(spec, std::filesystem::path(options.run_file).stem().string());
   return spec;
+}
+
+void print_checked(const RunSpec& spec) {
+  const Mesh mesh = Job{.spec = spec}.mesh();
+  fmt::print("{}{}", to_text(spec),
+             as_comment(describe(mesh, place(mesh, {{"this machine", mesh.size()}}))));
 }
 
 // Of this machine, in bytes; what other processes use of it is not looked at.
@@ -55,16 +63,17 @@ void run_train(const TrainOptions& options) {
         static_cast<double>(config.model.parameters()) * 1e-6, static_cast<double>(needed) * 1e-9,
         config.mesh.dp, static_cast<double>(there) * 1e-9));
   if (options.check)
-    fmt::print("{}", to_text(spec));
+    print_checked(spec);
   else
-    run_here(spec);
+    train_here(spec, options.dashboard);
 }
 
 void run_as_worker(const std::string& run_file, const WorkerOptions& options) {
   // A rank ends with what started it (mpirun, or the shell that stands over it): nobody would look
   // after it any more.
   if (options.generation > 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
-  const RunSpec spec = completed_spec({.run_file = run_file, .sets = {}});
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error with a sentence
+  const RunSpec spec = completed_spec({.run_file = run_file});
   const auto& mesh = spec.mesh();
   if (!MpiSession::launched() && mesh.tp() * mesh.dp() * mesh.pp() == 1) {
     ThreadWorld world(1);
@@ -76,7 +85,10 @@ void run_as_worker(const std::string& run_file, const WorkerOptions& options) {
                 "`katman train {}` does that itself",
                 run_file, run_file, run_file);
   MpiSession session(longest_wait);
-  run_worker(spec, *session.world(), options);
+  const auto all = session.world();
+  const int rank = rank_of_process(Job{.spec = spec}.mesh(), all->rank());
+  const auto world = all->split(0, rank, fmt::format("world of rank {}", rank));
+  run_worker(spec, *world, options);
 }
 
 }  // namespace
@@ -92,10 +104,15 @@ void add_train(CLI::App& app) {
       ->take_all();
   command->add_flag("--check", options->check,
                     "only check, and print the run file with every default filled in");
+  command
+      ->add_option("--dashboard", options->dashboard,
+                   "where a browser reaches the run; default: 127.0.0.1:7411 or any free port")
+      ->type_name("HOST:PORT|off");
   command->footer(
       "Everything of the run goes to its directory (default: runs/NAME). Interrupt it, kill it: "
       "the\n"
-      "same command goes on from its last checkpoint. Several ranks start under mpirun.\n"
+      "same command goes on from its last checkpoint. Several ranks start under mpirun; when one\n"
+      "dies, all start again from the last checkpoint.\n"
       "Example: katman train deploy/runs/gpt2-124m.textproto --set data.corpus=corpus --set "
       "mesh.tp=2");
   command->callback([options] { run_train(*options); });
@@ -114,8 +131,13 @@ void add_worker(CLI::App& app) {
                       "of this rank, where the run file leaves device.threads open");
   command->add_option("--generation", request->worker.generation,
                       "which start of the run this is, by its orchestrator's count");
-  command->add_option("--report-to", request->worker.report_to, "the orchestrator")
+  command->add_option("--report-to", request->worker.report_to.address, "the orchestrator")
       ->type_name("HOST:PORT");
+  command->add_option("--token-file", request->worker.report_to.token_file,
+                      "a file with the token to show it");
+  command->add_option("--ca", request->worker.report_to.ca_file, "certificates to check it by");
+  command->add_flag("--terminal", request->worker.terminal,
+                    "standard error ends at a terminal, even if it is a pipe here");
   command->footer("Example: mpirun -n 4 katman worker run.textproto --threads 2");
   command->callback([request] { run_as_worker(request->run_file, request->worker); });
 }

@@ -12,7 +12,7 @@ bool is_loopback(const std::string& host) {
          (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string::npos);
 }
 
-Address loopback_address(const std::string& listen) {
+Address listening_address(const std::string& listen, bool guarded) {
   const size_t colon = listen.rfind(':');
   int port = -1;
   if (colon != std::string::npos && colon > 0)
@@ -20,9 +20,10 @@ Address loopback_address(const std::string& listen) {
   require_usage(port >= 0 && port <= 65535,
                 "cannot listen on '{}': write HOST:PORT, for example 127.0.0.1:7410", listen);
   Address address{listen.substr(0, colon), port};
-  require_usage(is_loopback(address.host),
+  require_usage(guarded || is_loopback(address.host),
                 "refusing to listen on {}: whoever reaches that address could start and end runs; "
-                "listen on 127.0.0.1 and come through ssh -L {}:127.0.0.1:{}",
+                "give --tls-cert, --tls-key and --tokens, or listen on 127.0.0.1 and come through "
+                "ssh -L {}:127.0.0.1:{}",
                 listen, port, port);
   return address;
 }

@@ -4,11 +4,11 @@
 #include <pwd.h>
 #include <unistd.h>
 
-#include <array>
 #include <chrono>
 #include <random>
 
 #include "core/error.h"
+#include "orchestrator/control/channel.h"
 #include "proto/control.grpc.pb.h"
 
 namespace katman {
@@ -19,7 +19,11 @@ constexpr std::chrono::seconds longest_call{10};
 }  // namespace
 
 struct Client::Parts {
+  explicit Parts(const Reach& reach)
+      : address(reach.address), channel(reach), stub(Control::NewStub(channel.grpc())) {}
+
   std::string address;
+  Channel channel;
   std::unique_ptr<Control::Stub> stub;
 
   void check(const grpc::Status& status) const {
@@ -28,7 +32,7 @@ struct Client::Parts {
         status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED)
       fail(
           "no orchestrator answers at {}; start one with `katman orchestrate`, or name another "
-          "with --to HOST:PORT",
+          "with --to HOST:PORT (one that uses TLS also needs --ca)",
           address);
     if (status.error_code() == grpc::StatusCode::INVALID_ARGUMENT)
       throw UsageError(status.error_message());
@@ -39,6 +43,7 @@ struct Client::Parts {
   Reply call(grpc::Status (Control::Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
              const Request& request) {
     grpc::ClientContext context;
+    channel.prepare(context);
     context.set_deadline(std::chrono::system_clock::now() + longest_call);
     Reply reply;
     check((*stub.*method)(&context, request, &reply));
@@ -46,15 +51,20 @@ struct Client::Parts {
   }
 };
 
-Client::Client(const std::string& address) : parts_(std::make_unique<Parts>()) {
-  parts_->address = address;
-  parts_->stub = Control::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
-}
+Client::Client(const Reach& reach) : parts_(std::make_unique<Parts>(reach)) {}
 
 Client::~Client() = default;
 
 RunView Client::submit(const SubmitRequest& request) {
   return parts_->call<RunView>(&Control::Stub::Submit, request);
+}
+RunPlan Client::plan(const SubmitRequest& request) {
+  return parts_->call<RunPlan>(&Control::Stub::Plan, request);
+}
+RunDetails Client::details(const std::string& run) {
+  ShowRequest request;
+  request.set_run(run);
+  return parts_->call<RunDetails>(&Control::Stub::Details, request);
 }
 RunList Client::list() { return parts_->call<RunList>(&Control::Stub::List, ListRequest()); }
 RunView Client::show(const std::string& run) {
@@ -74,6 +84,7 @@ LogsReply Client::logs(const LogsRequest& request) {
 
 void Client::watch(const WatchRequest& request, const std::function<bool(const Event&)>& each) {
   grpc::ClientContext context;
+  parts_->channel.prepare(context);
   const auto events = parts_->stub->Watch(&context, request);
   Event event;
   while (events->Read(&event)) {
@@ -92,10 +103,8 @@ std::string new_id() {
 }
 
 std::string who_am_i() {
-  std::array<char, 256> host{};
-  gethostname(host.data(), host.size() - 1);
   const passwd* user = getpwuid(geteuid());
-  return fmt::format("{}@{}", user ? user->pw_name : std::to_string(geteuid()), host.data());
+  return fmt::format("{}@{}", user ? user->pw_name : std::to_string(geteuid()), host_name());
 }
 
 }  // namespace katman

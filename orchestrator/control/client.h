@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "orchestrator/control/reach.h"
 #include "proto/control.pb.h"
 
 namespace katman {
@@ -13,12 +14,14 @@ namespace katman {
 // it cannot be reached.
 class Client {
  public:
-  explicit Client(const std::string& address);
+  explicit Client(const Reach& reach);
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
   RunView submit(const SubmitRequest& request);
+  RunPlan plan(const SubmitRequest& request);
+  RunDetails details(const std::string& run);
   RunList list();
   RunView show(const std::string& run);
   CommandResult command(const CommandRequest& request);

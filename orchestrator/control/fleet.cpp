@@ -1,4 +1,5 @@
-// What happens to runs: reports, endings and time. What people ask for is in fleet_commands.cpp.
+// What happens to runs: reports, endings and time. What people ask for is in fleet_commands.cpp,
+// what silence means in fleet_watch.cpp.
 #include "orchestrator/control/fleet.h"
 
 #include <algorithm>
@@ -7,9 +8,6 @@
 
 namespace katman {
 namespace {
-
-// How often the end of processes that do not go is asked for again.
-constexpr double kill_again_s = 5;
 
 std::string count(size_t n, const char* what) {
   return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
@@ -75,9 +73,9 @@ void Fleet::restore(const RunView& run, const std::vector<CommandRequest>& pendi
     entry.pending.push_back({request, run.saves_wanted(), 0});
 }
 
-Effects Fleet::submit(RunView run, double now) {
+Effects Fleet::submit(RunView run, double now, const std::string& actor) {
   require_usage(!has(run.name()), "there is a run '{}' already; choose another name", run.name());
-  require_usage(run.ranks() <= policy_.slots,
+  require_usage(slots_of(run) <= policy_.slots,
                 "{} needs {} ranks, and this orchestrator has {} slots: choose a smaller mesh, or "
                 "start it with --slots={}",
                 run.name(), run.ranks(), policy_.slots, run.ranks());
@@ -85,7 +83,10 @@ Effects Fleet::submit(RunView run, double now) {
   Entry& entry = entries_[run.name()];
   entry.view = std::move(run);
   entry.view.set_order(++submissions_);
-  note(entry, "submitted", count(static_cast<size_t>(entry.view.ranks()), "rank"), now, out);
+  note(entry, "submitted",
+       fmt::format("by {}, {}", actor.empty() ? "somebody" : actor,
+                   count(static_cast<size_t>(entry.view.ranks()), "rank")),
+       now, out);
   move(entry, RunView::QUEUED, "", now, out);
   return out;
 }
@@ -96,9 +97,12 @@ Effects Fleet::reported(const WorkerReport& report, double now) {
   Entry& entry = this->entry(report.run());
   RunView& view = entry.view;
   if (!view.live() || report.generation() != view.generation()) return out;
-  entry.heard = true;
+  RankView& rank = entry.ranks[report.rank().rank()];
+  rank = report.rank();
+  rank.set_heard_at(now);
+  if (rank.rank() != 0) return out;
   view.set_heard_at(now);
-  view.set_slowest_step_s(report.slowest_step_s());
+  view.set_p99_step_s(report.p99_step_s());
   if (view.phase() != report.phase()) view.set_moved_at(now);
   view.set_phase(report.phase());
   // A worker may start before the step that was promised: the newest checkpoint can be damaged.
@@ -156,12 +160,21 @@ Effects Fleet::ended(const std::string& run, uint64_t generation, const Ending& 
   RunView& view = entry.view;
   if (!view.live() || generation != view.generation()) return out;
   const bool again = view.relaunch();
-  const std::string reason = view.ending() ? view.why() : ending.how;
+  Ending seen = ending;
+  if (view.ending()) seen.how = view.why();
   view.set_live(false);
   view.set_ending(false);
+  view.set_waiting(false);
   view.set_relaunch(false);
+  view.clear_suspect();
+  entry.ranks.clear();
+  relayout(entry);
   const std::string at = fmt::format("at step {} of {}", view.committed(), view.steps());
-  if (view.committed() >= view.steps()) {
+  if (view.rolling_back()) {
+    move(entry, RunView::QUEUED, fmt::format("to go back to step {}", view.roll_back_to()), now,
+         out);
+    roll_back(entry, out);
+  } else if (view.committed() >= view.steps()) {
     view.set_step(view.steps());
     move(entry, RunView::COMPLETED, "", now, out);
     supersede_all(entry, "the run was completed", now, out);
@@ -179,10 +192,11 @@ Effects Fleet::ended(const std::string& run, uint64_t generation, const Ending& 
     answer_pending(entry, RESTART_RUN, CommandResult::DONE, "starts again " + at, now, out);
     answer_pending(entry, RESUME_RUN, CommandResult::DONE, "starts again " + at, now, out);
     supersede_all(entry, "the run starts again", now, out);
+  } else if (ending.rolled_back) {
+    move(entry, RunView::QUEUED, ending.how, now, out);
+    supersede_all(entry, "the run was rolled back", now, out);
   } else {
-    Ending why = ending;
-    why.how = reason;
-    after_error(entry, why, now, out);
+    after_error(entry, seen, now, out);
   }
   return out;
 }
@@ -190,7 +204,9 @@ Effects Fleet::ended(const std::string& run, uint64_t generation, const Ending& 
 void Fleet::after_error(Entry& entry, const Ending& ending, double now, Effects& out) {
   RunView& view = entry.view;
   supersede_all(entry, "the processes ended: " + ending.how, now, out);
-  if (!view.stepped() && !ending.signalled) {
+  if (ending.withdrawn) {
+    move(entry, RunView::ATTENTION, ending.how + "; resume to go on", now, out);
+  } else if (!view.stepped() && !ending.signalled) {
     move(entry, RunView::FAILED, "before its first step: " + ending.how, now, out);
   } else if (view.fruitless() >= policy_.backoff_s.size()) {
     move(entry, RunView::ATTENTION,
@@ -209,32 +225,77 @@ void Fleet::after_error(Entry& entry, const Ending& ending, double now, Effects&
   }
 }
 
-void Fleet::kill(Entry& entry, const std::string& why, double now, Effects& out) {
-  entry.killed_at = now;
-  entry.view.set_ending(true);
-  out.kills.push_back({entry.view.name(), entry.view.generation()});
-  out.changed.push_back(entry.view.name());
-  note(entry, "kill", why, now, out);
+Effects Fleet::placed(const std::string& run, uint64_t generation, bool waiting,
+                      const std::string& job, double now) {
+  Effects out;
+  Entry& entry = this->entry(run);
+  RunView& view = entry.view;
+  if (!view.live() || generation != view.generation()) return out;
+  if (waiting) view.set_moved_at(now);  // nobody can step there
+  if (view.job() == job && view.waiting() == waiting) return out;
+  if (view.waiting() != waiting) view.set_moved_at(now);
+  view.set_job(job);
+  view.set_waiting(waiting);
+  out.changed.push_back(run);
+  if (!waiting) return out;
+  entry.ranks.clear();
+  view.set_phase(SETTING_UP);
+  if (view.state() == RunView::RUNNING || view.state() == RunView::STARTING)
+    move(entry, RunView::STARTING, job, now, out);
+  return out;
 }
 
-void Fleet::watch(Entry& entry, double now, Effects& out) {
+void Fleet::roll_back(const Entry& entry, Effects& out) const {
   const RunView& view = entry.view;
-  const double still = now - view.moved_at();
-  const auto give_up = [&](const std::string& why) {
-    if (view.desired() == RunView::RUN && !view.relaunch())
-      move(entry, RunView::RECOVERING, why, now, out);
-    kill(entry, why, now, out);
-  };
-  if (view.ending()) {
-    if (now - entry.killed_at >= kill_again_s) kill(entry, "again: it is still there", now, out);
-  } else if (entry.heard && std::min(now - view.heard_at(), still) > policy_.silent_s) {
-    give_up(fmt::format("no word from rank 0 for {:.0f} s", now - view.heard_at()));
-  } else if (view.phase() != TRAINING) {
-    if (still > policy_.setup_s) give_up(fmt::format("no step for {:.0f} s", still));
-  } else if (still > std::max(policy_.hang_floor_s, policy_.hang_factor * view.slowest_step_s())) {
-    give_up(fmt::format("no step for {:.0f} s, where the slowest of the last took {:.1f} s", still,
-                        view.slowest_step_s()));
-  }
+  std::string why = "asked to";
+  for (const Pending& pending : entry.pending)
+    if (pending.request.verb() == ROLL_BACK_RUN)
+      why = fmt::format("by {}{}", pending.request.actor(),
+                        pending.request.reason().empty() ? "" : ": " + pending.request.reason());
+  out.rollbacks.push_back({view.name(), view.roll_back_to(), why});
+}
+
+Effects Fleet::rolled_back(const std::string& run, uint64_t step, const std::string& why,
+                           double now) {
+  Effects out;
+  Entry& entry = this->entry(run);
+  RunView& view = entry.view;
+  view.set_committed(step);
+  view.set_step(std::min(view.step(), step));
+  out.changed.push_back(run);
+  note(entry, "rollback", fmt::format("to step {}: {}", step, why), now, out);
+  // A worker may go back by itself while a command wants to go further.
+  if (!view.rolling_back() || step != view.roll_back_to()) return out;
+  view.set_rolling_back(false);
+  answer_pending(entry, ROLL_BACK_RUN, CommandResult::DONE,
+                 fmt::format("goes on from step {}", step), now, out);
+  supersede_all(entry, "the run was rolled back", now, out);
+  return out;
+}
+
+Effects Fleet::not_rolled_back(const std::string& run, const std::string& why, double now) {
+  Effects out;
+  Entry& entry = this->entry(run);
+  entry.view.set_rolling_back(false);
+  move(entry, RunView::ATTENTION, "not rolled back: " + why, now, out);
+  supersede_all(entry, "not rolled back: " + why, now, out);
+  return out;
+}
+
+void Fleet::logged(const std::string& run, uint64_t generation) {
+  RunView& view = entry(run).view;
+  view.set_logged_generation(std::max(view.logged_generation(), generation));
+}
+
+int Fleet::slots_of(const RunView& view) const {
+  return policy_.queueing.contains(view.launcher()) ? 0 : view.ranks();
+}
+
+std::vector<RankView> Fleet::ranks(const std::string& run) const {
+  std::vector<RankView> ranks;
+  for (const auto& [number, rank] : const_cast<Fleet*>(this)->entry(run).ranks)
+    ranks.push_back(rank);
+  return ranks;
 }
 
 void Fleet::launch_what_fits(double now, Effects& out) {
@@ -243,24 +304,29 @@ void Fleet::launch_what_fits(double now, Effects& out) {
   for (auto& [name, entry] : entries_) {
     const RunView& view = entry.view;
     if (view.live())
-      free -= view.ranks();
-    else if (view.state() == RunView::QUEUED ||
-             (view.state() == RunView::RECOVERING && now >= view.retry_at()))
+      free -= slots_of(view);
+    else if (!view.rolling_back() &&
+             (view.state() == RunView::QUEUED ||
+              (view.state() == RunView::RECOVERING && now >= view.retry_at())))
       waiting.push_back(&entry);
   }
   std::ranges::sort(waiting, {}, [](const Entry* entry) {
     return std::pair(-entry->view.priority(), entry->view.order());
   });
+  bool full = false;  // what is behind a run that does not fit waits, or that would wait for ever
   for (Entry* entry : waiting) {
     RunView& view = entry->view;
-    if (view.ranks() > free) return;  // what is behind it waits, or it would wait for ever
-    free -= view.ranks();
-    view.set_generation(view.generation() + 1);
+    full = full || slots_of(view) > free;
+    if (full && slots_of(view) > 0) continue;
+    free -= slots_of(view);
+    view.set_generation(std::max(view.generation(), view.logged_generation()) + 1);
     view.set_live(true);
+    view.set_waiting(false);
+    view.clear_job();
     view.set_step(view.committed());
     view.set_phase(SETTING_UP);
     view.set_moved_at(now);
-    entry->heard = false;
+    entry->ranks.clear();
     move(*entry, RunView::STARTING, fmt::format("from step {}", view.committed()), now, out);
     out.launches.push_back({view.name(), view.generation()});
   }
@@ -268,8 +334,13 @@ void Fleet::launch_what_fits(double now, Effects& out) {
 
 Effects Fleet::passed(double now) {
   Effects out;
-  for (auto& [name, entry] : entries_)
-    if (entry.view.live()) watch(entry, now, out);
+  forgive_pause(now);
+  for (auto& [name, entry] : entries_) {
+    if (entry.view.live())
+      watch(entry, now, out);
+    else if (entry.view.rolling_back())
+      roll_back(entry, out);
+  }
   launch_what_fits(now, out);
   return out;
 }

@@ -9,11 +9,13 @@
 //   * an accepted command ends as done or superseded, never unanswered;
 //   * errors do not repeat for ever: the first three restarts without a newer checkpoint wait
 //     longer and longer, a fourth error holds the run for a person to look;
-//   * once a person wants a run stopped or paused, nothing starts it but another command.
+//   * once a person wants a run stopped or paused, nothing starts it but another command;
+//   * after a rollback, nothing is launched until the checkpoints know of it.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,18 +25,22 @@ namespace katman {
 
 struct FleetPolicy {
   int slots = 1;             // ranks that run at the same time, over all runs
-  double silent_s = 15;      // no word and no step from a worker that had spoken: it is gone
+  double suspect_s = 6;      // no word from a rank that had spoken, and no step: it is suspected
+  double silent_s = 15;      // ...and taken for gone
   double setup_s = 600;      // until the first step; also for saving and validating
   double hang_floor_s = 60;  // a step may always take this long...
-  double hang_factor = 5;    // ...or this many times the slowest of the last hundred
+  double hang_factor = 5;    // ...or this many times what 99 of the last hundred took
   std::vector<double> backoff_s = {0, 10, 30};  // before each restart without progress
+  std::set<std::string> queueing = {"slurm"};   // launchers with slots and queues of their own
 };
 
 // How the processes of a generation ended.
 struct Ending {
-  bool clean = false;      // exit status 0: completed, or saved and left
-  bool signalled = false;  // killed from outside, which says nothing about the run file
-  std::string how;         // "rank 3: the disk is full"
+  bool clean = false;        // exit status 0: completed, or saved and left
+  bool signalled = false;    // killed from outside, which says nothing about the run file
+  bool rolled_back = false;  // left to be started again from an earlier checkpoint
+  bool withdrawn = false;    // somebody ended it elsewhere, and will not want it back at once
+  std::string how = {};      // "rank 3: the disk is full"
 };
 
 // What an event caused. Written down in one transaction before anything is done.
@@ -51,6 +57,13 @@ struct Effects {
   std::vector<Event> events;         // without seq
   std::vector<Answer> answers;
   std::vector<Target> launches, kills;
+  // To be told to the run's checkpoints, and then to rolled_back() or not_rolled_back().
+  struct Rollback {
+    std::string run;
+    uint64_t step = 0;
+    std::string why;
+  };
+  std::vector<Rollback> rollbacks;
 };
 
 class Fleet {
@@ -62,11 +75,20 @@ class Fleet {
   void restore(const RunView& run, const std::vector<CommandRequest>& pending, double now);
 
   // The events. `now` never goes back. Throw UsageError for a run that does not exist.
-  Effects submit(RunView run, double now);  // identity, ranks, steps, priority, directory
+  // run: identity, ranks, layout, steps, priority, directory, launcher.
+  Effects submit(RunView run, double now, const std::string& actor = {});
   Effects command(const CommandRequest& request, double now);
   Effects reported(const WorkerReport& report, double now);
   Effects stepped(const std::string& run, uint64_t steps_done, double now);
   Effects committed(const std::string& run, uint64_t step, double now);
+  // What the launcher calls the job, and whether its processes still wait to be started.
+  Effects placed(const std::string& run, uint64_t generation, bool waiting, const std::string& job,
+                 double now);
+  // The run goes on from this checkpoint: as a command wanted, or as a worker decided.
+  Effects rolled_back(const std::string& run, uint64_t step, const std::string& why, double now);
+  Effects not_rolled_back(const std::string& run, const std::string& why, double now);
+  // The newest generation that the run's checkpoints know: SLURM may have started the job again.
+  void logged(const std::string& run, uint64_t generation);
   Effects ended(const std::string& run, uint64_t generation, const Ending& ending, double now);
   Effects passed(double now);  // time
 
@@ -77,6 +99,7 @@ class Fleet {
   const RunView& run(const std::string& name) const;
   RunView& figures(const std::string& name);  // for the fields after `phase`, which decide nothing
   std::vector<const RunView*> runs() const;   // in order of submission
+  std::vector<RankView> ranks(const std::string& run) const;  // of the newest generation, heard of
   const FleetPolicy& policy() const { return policy_; }
 
  private:
@@ -89,7 +112,7 @@ class Fleet {
     RunView view;
     std::vector<Pending> pending;
     double killed_at = 0;
-    bool heard = false;  // of the live generation
+    std::map<int, RankView> ranks;  // of the live generation, as they spoke
   };
 
   Entry& entry(const std::string& name);
@@ -102,14 +125,21 @@ class Fleet {
   void supersede_all(Entry&, const std::string& by, double now, Effects& out);
   void kill(Entry&, const std::string& why, double now, Effects& out);
   std::string refusal(const Entry&, const CommandRequest&) const;
+  void relayout(Entry&);
   void take(Entry&, const CommandRequest&, double now, Effects& out);
   void after_error(Entry&, const Ending&, double now, Effects& out);
   void watch(Entry&, double now, Effects& out);
+  const RankView* quietest(const Entry&) const;
+  void suspect(Entry&, double now, Effects& out);
+  void roll_back(const Entry&, Effects& out) const;
+  int slots_of(const RunView&) const;
+  void forgive_pause(double now);
   void launch_what_fits(double now, Effects& out);
 
   FleetPolicy policy_;
   std::map<std::string, Entry> entries_;
   uint64_t submissions_ = 0;
+  double passed_at_ = 0;
 };
 
 // "running", "needs attention": for people.

@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "orchestrator/control/fleet.h"
+#include "parallel/mesh.h"
 
 namespace katman {
 namespace {
@@ -14,8 +15,8 @@ bool is_one_of(RunView::State state, std::initializer_list<RunView::State> state
 }  // namespace
 
 std::string to_string(Verb verb) {
-  static constexpr const char* names[] = {"nothing", "pause", "resume", "checkpoint",
-                                          "stop",    "kill",  "restart"};
+  static constexpr const char* names[] = {"nothing", "pause", "resume",  "checkpoint",
+                                          "stop",    "kill",  "restart", "rollback"};
   return names[verb];
 }
 
@@ -39,7 +40,8 @@ void Fleet::answer_pending(Entry& entry, Verb verb, CommandResult::Outcome outco
 }
 
 void Fleet::supersede_all(Entry& entry, const std::string& by, double now, Effects& out) {
-  for (const Verb verb : {PAUSE_RUN, RESUME_RUN, CHECKPOINT_NOW, STOP_RUN, KILL_RUN, RESTART_RUN})
+  for (const Verb verb :
+       {PAUSE_RUN, RESUME_RUN, CHECKPOINT_NOW, STOP_RUN, KILL_RUN, RESTART_RUN, ROLL_BACK_RUN})
     answer_pending(entry, verb, CommandResult::SUPERSEDED, by, now, out);
 }
 
@@ -49,7 +51,8 @@ std::string Fleet::refusal(const Entry& entry, const CommandRequest& request) co
   if (request.expected_version() != 0 && request.expected_version() != view.version())
     return fmt::format("the run has changed in the meantime: it is {} now",
                        to_string(view.state()));
-  if (view.state() == RunView::COMPLETED) return "the run is completed";
+  if (view.state() == RunView::COMPLETED && request.verb() != ROLL_BACK_RUN)
+    return "the run is completed";
   if (request.verb() == CHECKPOINT_NOW &&
       !is_one_of(view.state(), {RunView::STARTING, RunView::RUNNING}))
     return fmt::format("only a running run can save; this one is {}", to_string(view.state()));
@@ -61,7 +64,12 @@ std::string Fleet::refusal(const Entry& entry, const CommandRequest& request) co
 
 Effects Fleet::command(const CommandRequest& request, double now) {
   require_usage(request.verb() != NO_VERB && Verb_IsValid(request.verb()),
-                "this command is none of pause, resume, checkpoint, stop, kill, restart");
+                "this command is none of pause, resume, checkpoint, stop, kill, restart, rollback");
+  const bool starts = request.verb() == RESUME_RUN || request.verb() == RESTART_RUN ||
+                      request.verb() == ROLL_BACK_RUN;
+  require_usage(request.layout().empty() || starts,
+                "a layout goes with resume, restart or rollback: {} does not start the run",
+                to_string(request.verb()));
   Effects out;
   Entry& entry = this->entry(request.run());
   note(entry, "command",
@@ -75,6 +83,17 @@ Effects Fleet::command(const CommandRequest& request, double now) {
   else
     answer(entry, request, CommandResult::REFUSED, refused, now, out);
   return out;
+}
+
+// A layout that was asked for, once no process of the earlier one is left. Whether it works, its
+// first step has to show.
+void Fleet::relayout(Entry& entry) {
+  RunView& view = entry.view;
+  if (view.next_layout().empty() || view.next_layout() == view.layout()) return;
+  view.set_layout(view.next_layout());
+  view.set_ranks(parse_mesh(view.layout()).size());
+  view.set_stepped(false);
+  view.clear_next_layout();
 }
 
 void Fleet::take(Entry& entry, const CommandRequest& request, double now, Effects& out) {
@@ -92,22 +111,33 @@ void Fleet::take(Entry& entry, const CommandRequest& request, double now, Effect
   }
   const bool going =
       is_one_of(view.state(), {RunView::QUEUED, RunView::STARTING, RunView::RUNNING});
-  if (verb == RESUME_RUN && going && view.desired() == RunView::RUN)
+  if (verb == RESUME_RUN && going && view.desired() == RunView::RUN && !view.rolling_back() &&
+      request.layout().empty())
     return done("it is " + to_string(view.state()) + " already");
   // Checkpoints that are still to come do not contradict anything but a kill.
-  for (const Verb earlier : {PAUSE_RUN, RESUME_RUN, STOP_RUN, KILL_RUN, RESTART_RUN})
+  for (const Verb earlier : {PAUSE_RUN, RESUME_RUN, STOP_RUN, KILL_RUN, RESTART_RUN, ROLL_BACK_RUN})
     answer_pending(entry, earlier, CommandResult::SUPERSEDED, by, now, out);
 
   const bool leave = verb == STOP_RUN || verb == KILL_RUN || verb == PAUSE_RUN;
   view.set_desired(verb == PAUSE_RUN ? RunView::PAUSE : leave ? RunView::STOP : RunView::RUN);
   view.set_relaunch(view.live() && !leave);
   if (!leave) view.set_fruitless(0);
+  view.set_rolling_back(verb == ROLL_BACK_RUN);
+  view.set_roll_back_to(request.step());
+  view.set_next_layout(leave || request.layout().empty() ? ""
+                                                         : to_string(parse_mesh(request.layout())));
   if (view.live()) {
     const auto state = verb == PAUSE_RUN ? RunView::PAUSING : RunView::STOPPING;
     const std::string why = "asked to " + to_string(verb);
     move(entry, state, why, now, out);
-    if (verb == KILL_RUN) kill(entry, why, now, out);
+    if (verb == KILL_RUN || verb == ROLL_BACK_RUN) kill(entry, why, now, out);
     return wait();
+  }
+  relayout(entry);
+  if (verb == ROLL_BACK_RUN) {
+    move(entry, RunView::QUEUED, fmt::format("to go back to step {}", request.step()), now, out);
+    wait();
+    return roll_back(entry, out);
   }
   const auto state = verb == PAUSE_RUN ? RunView::PAUSED
                      : leave           ? RunView::STOPPED

@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "orchestrator/control/client.h"
 #include "orchestrator/control/fork.h"
 #include "orchestrator/control/run_files.h"
 #include "orchestrator/control/spec.h"
@@ -20,7 +21,6 @@ namespace katman {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::chrono::milliseconds look_every{200};
 constexpr size_t longest_run_file = 64 << 10, longest_word = 1 << 10;
 constexpr int64_t most_events = 500;
 constexpr uint32_t most_log_bytes = 1 << 20;
@@ -44,6 +44,10 @@ RunSpec parse_submission(const SubmitRequest& request, const fs::path& data) {
   require_usage(!spec.name().empty(), "the run file does not name the run: set name");
   require_usage(spec.directory().empty(),
                 "leave directory out of the run file: the orchestrator gives every run its own");
+  require_usage(!spec.mesh().schedule().starts_with("file:"),
+                "mesh.schedule is '{}': a submitted run cannot name files of this machine but its "
+                "corpus; use gpipe, 1f1b, interleaved or zero_bubble",
+                spec.mesh().schedule());
   complete(spec, "");
   spec.set_directory((data / "runs" / spec.name()).string());
   train_config(spec, RunData(spec).vocabulary()).check();  // the corpus is there, and fits
@@ -72,14 +76,17 @@ class Orchestrator::Lock {
 Orchestrator::Watched::Watched(const Job& job)
     : job(job), log(fs::path(job.spec.directory()) / "checkpoints", files) {}
 
-Orchestrator::Orchestrator(fs::path data, FleetPolicy policy, std::unique_ptr<Launcher> launcher)
-    : data_(made(data)),
+Orchestrator::Orchestrator(OrchestratorOptions options,
+                           std::vector<std::unique_ptr<Launcher>> launchers)
+    : options_(std::move(options)),
+      data_(made(options_.data)),
       lock_(std::make_unique<Lock>(data_ / "lock")),
       database_(data_ / "katman.db"),
       store_(database_),
       series_(database_),
-      fleet_(std::move(policy)),
-      launcher_(std::move(launcher)) {
+      fleet_(options_.policy),
+      launchers_(std::move(launchers)) {
+  if (options_.embedded) return;
   for (const RunView& run : store_.runs())
     fleet_.restore(run, store_.pending(run.name()), unix_now());
 }
@@ -89,34 +96,69 @@ Orchestrator::~Orchestrator() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Orchestrator::start(const std::string& address) {
-  address_ = address;
+void Orchestrator::start(const Reach& reach) {
+  reach_ = reach;
   thread_ = std::thread([this] { look(); });
+}
+
+Launcher& Orchestrator::launcher(const std::string& name) {
+  for (const auto& launcher : launchers_)
+    if (name.empty() || launcher->name() == name) return *launcher;
+  std::string names;
+  for (const auto& launcher : launchers_) names += (names.empty() ? "" : ", ") + launcher->name();
+  throw UsageError(fmt::format(
+      "launch.launcher is '{}', which this orchestrator was not started with; it has {}", name,
+      names));
+}
+
+RunSpec Orchestrator::laid_out(const std::string& run) {
+  RunSpec spec = store_.spec(run);
+  const std::string& layout = fleet_.run(run).layout();
+  if (!layout.empty()) set_layout(spec, parse_mesh(layout));
+  return spec;
 }
 
 Orchestrator::Watched& Orchestrator::watched(const std::string& run, uint64_t generation) {
   const auto found = watched_.find(run);
   if (found != watched_.end() && found->second.job.generation == generation) return found->second;
   watched_.erase(run);
-  const Job job{store_.spec(run), generation, address_};
+  const Job job{laid_out(run), generation, reach_, terminal_};
   return watched_.try_emplace(run, job).first->second;
 }
 
 // Written down first, done then: what was started is known to whoever comes after a crash.
 void Orchestrator::act(Effects effects, const CommandRequest* command) {
   store_.write(effects, fleet_, command);
+  const auto level = options_.embedded ? spdlog::level::debug : spdlog::level::info;
   for (const Event& event : effects.events)
-    spdlog::info("{}: {}{}", event.run(), event.kind() == "state" ? "" : event.kind() + ": ",
-                 event.text());
+    spdlog::log(level, "{}: {}{}", event.run(), event.kind() == "state" ? "" : event.kind() + ": ",
+                event.text());
   for (const Effects::Target& target : effects.kills)
-    launcher_->kill(watched(target.run, target.generation).job);
+    launcher(fleet_.run(target.run).launcher()).kill(watched(target.run, target.generation).job);
+  for (const Effects::Rollback& rollback : effects.rollbacks) roll_back(rollback);
   for (const Effects::Target& target : effects.launches) launch(target);
 }
 
 void Orchestrator::launch(const Effects::Target& target) try {
-  launcher_->start(watched(target.run, target.generation).job);
+  launcher(fleet_.run(target.run).launcher()).start(watched(target.run, target.generation).job);
 } catch (const Error& error) {
   act(fleet_.ended(target.run, target.generation, {.how = error.what()}, unix_now()));
+}
+
+// The run's processes are gone, so this process may write to its commit log.
+void Orchestrator::roll_back(const Effects::Rollback& rollback) try {
+  const Files files;
+  CommitLog log(fs::path(fleet_.run(rollback.run).directory()) / "checkpoints", files);
+  std::string directory;
+  for (const auto* entries : {&log.discarded(), &log.live()})
+    for (const CommitLog::Entry& entry : *entries)
+      if (static_cast<uint64_t>(entry.step) == rollback.step) directory = entry.directory;
+  require(!directory.empty() || rollback.step == 0, "the checkpoint of step {} is gone",
+          rollback.step);
+  if (!log.empty()) log.roll_back(log.newest_generation(), directory, rollback.why, {});
+  act(fleet_.rolled_back(rollback.run, rollback.step, rollback.why, unix_now()));
+} catch (const Error& error) {
+  act(fleet_.not_rolled_back(rollback.run, error.what(), unix_now()));
 }
 
 void Orchestrator::look() {
@@ -128,7 +170,7 @@ void Orchestrator::look() {
     } catch (const std::exception& error) {
       spdlog::error("{}", error.what());  // a full disk, say: it may have room again later
     }
-    std::this_thread::sleep_for(look_every);
+    std::this_thread::sleep_for(options_.look_every);
   }
 }
 
@@ -144,7 +186,7 @@ void Orchestrator::look_once() {
 void Orchestrator::look_at(Watched& watched) {
   const std::string run = watched.job.spec.name();
   const uint64_t generation = watched.job.generation;
-  const auto ending = launcher_->ended(watched.job);
+  const Sight sight = launcher(fleet_.run(run).launcher()).look(watched.job);
   const auto news = series_.follow(run, fs::path(watched.job.spec.directory()) / "metrics.jsonl");
   RunView& view = fleet_.figures(run);
   for (const auto& [name, value] : news.newest) {
@@ -156,9 +198,17 @@ void Orchestrator::look_at(Watched& watched) {
   }
   act(fleet_.stepped(run, news.steps_done, unix_now()));
   watched.log.refresh();
-  if (!watched.log.live().empty())
-    act(fleet_.committed(run, static_cast<uint64_t>(watched.log.live().back().step), unix_now()));
-  if (ending) act(fleet_.ended(run, generation, *ending, unix_now()));
+  const CommitLog& log = watched.log;
+  fleet_.logged(run, log.newest_generation());
+  const auto newest = log.live().empty() ? 0 : static_cast<uint64_t>(log.live().back().step);
+  if (newest < view.committed() && log.rollbacks() > 0)
+    act(fleet_.rolled_back(run, newest, log.why_rolled_back(), unix_now()));
+  else if (newest > 0)
+    act(fleet_.committed(run, newest, unix_now()));
+  if (sight.is == Sight::Is::ended)
+    act(fleet_.ended(run, generation, sight.ending, unix_now()));
+  else if (sight.is != Sight::Is::unknown)
+    act(fleet_.placed(run, generation, sight.is == Sight::Is::waiting, sight.job, unix_now()));
 }
 
 RunView Orchestrator::submit(const SubmitRequest& request) {
@@ -168,19 +218,53 @@ RunView Orchestrator::submit(const SubmitRequest& request) {
   const RunSpec spec = parse_submission(request, data_);
   const std::lock_guard lock(mutex_);
   if (const auto known = store_.submitted(request.id())) return fleet_.run(*known);
-  const Job job{spec, 0, ""};
+  return enter(spec, request.id(), request.priority(), request.actor());
+}
+
+// A new run.
+RunView Orchestrator::enter(const RunSpec& spec, const std::string& id, int priority,
+                            const std::string& actor) {
+  const Job job{.spec = spec};
   RunView run;
   run.set_name(spec.name());
   run.set_ranks(job.ranks());
-  run.set_priority(request.priority());
+  run.set_layout(to_string(job.mesh()));
+  run.set_priority(priority);
   run.set_steps(spec.steps());
   run.set_directory(spec.directory());
-  run.set_launcher(launcher_->name());
-  Effects effects = fleet_.submit(run, unix_now());
-  store_.add(spec.name(), request.id(), spec);
+  // Whatever an embedded one's run file says, it was asked to train here.
+  run.set_launcher(launcher(options_.embedded ? "" : spec.launch().launcher()).name());
+  const Files files;
+  const CommitLog log(fs::path(spec.directory()) / "checkpoints", files);
+  run.set_logged_generation(log.newest_generation());
+  if (!log.live().empty()) run.set_committed(static_cast<uint64_t>(log.live().back().step));
+  Effects effects = fleet_.submit(run, unix_now(), actor);
+  store_.add(spec.name(), id, spec);
   act(std::move(effects));
   act(fleet_.passed(unix_now()));
   return fleet_.run(spec.name());
+}
+
+RunView Orchestrator::adopt(const RunSpec& spec, bool terminal) {
+  const std::lock_guard lock(mutex_);
+  terminal_ = terminal;
+  // What was done before, by whom ever, is no news of this start.
+  while (
+      !series_.follow(spec.name(), fs::path(spec.directory()) / "metrics.jsonl").newest.empty()) {
+  }
+  return enter(spec, new_id(), 0, who_am_i());
+}
+
+RunPlan Orchestrator::plan(const SubmitRequest& request) {
+  const RunSpec spec = parse_submission(request, data_);
+  RunPlan plan;
+  plan.set_run_file(to_text(spec));
+  const std::lock_guard lock(mutex_);
+  const Launcher& starts = launcher(spec.launch().launcher());
+  plan.set_launcher(starts.name());
+  for (const NodePlan& node : place(Job{.spec = spec}.mesh(), starts.nodes(spec)))
+    *plan.add_nodes() = node;
+  return plan;
 }
 
 RunList Orchestrator::list() {
@@ -204,9 +288,34 @@ CommandResult Orchestrator::command(const CommandRequest& request) {
   require_usage(!request.id().empty(), "a command needs an id");
   const std::lock_guard lock(mutex_);
   if (const auto known = store_.result(request.id())) return *known;
+  check_command(request);
   act(fleet_.command(request, unix_now()), &request);
   act(fleet_.passed(unix_now()));
   return store_.result(request.id()).value();
+}
+
+// What only the run's files can tell: whether a layout fits, and whether a checkpoint exists.
+void Orchestrator::check_command(const CommandRequest& request) {
+  fleet_.run(request.run());
+  if (!request.layout().empty()) {
+    RunSpec changed = store_.spec(request.run());
+    set_layout(changed, parse_mesh(request.layout()));
+    train_config(changed, RunData(changed).vocabulary()).check();
+    place(Job{.spec = changed}.mesh(),
+          launcher(fleet_.run(request.run()).launcher()).nodes(changed));
+  }
+  if (request.verb() != ROLL_BACK_RUN || request.step() == 0) return;
+  const Files files;
+  const CommitLog log(fs::path(fleet_.run(request.run()).directory()) / "checkpoints", files);
+  std::string steps;
+  bool there = false;
+  for (const auto* entries : {&log.live(), &log.discarded()})
+    for (const CommitLog::Entry& entry : *entries) {
+      steps += fmt::format(" {}", entry.step);
+      there = there || static_cast<uint64_t>(entry.step) == request.step();
+    }
+  require_usage(there, "{} has no checkpoint of step {}; there are those of steps{}, and 0",
+                request.run(), request.step(), steps.empty() ? " (none)" : steps);
 }
 
 EventList Orchestrator::events(const WatchRequest& request) {
@@ -229,9 +338,9 @@ LogsReply Orchestrator::logs(const LogsRequest& request) {
   reply.set_generation(request.generation() ? request.generation() : run.generation());
   RunSpec spec;
   spec.set_directory(run.directory());
-  fs::path file = Job{spec, reply.generation(), ""}.stem();
+  const Job job{.spec = spec, .generation = reply.generation()};
   const uint32_t most = request.most_bytes() ? request.most_bytes() : 64u << 10;
-  reply.set_text(read_log(file += ".log", std::min(most, most_log_bytes), request.contains()));
+  reply.set_text(read_log(job.file(".log"), std::min(most, most_log_bytes), request.contains()));
   return reply;
 }
 
@@ -274,7 +383,7 @@ RunView Orchestrator::fork(const SubmitRequest& request, const std::string& from
 RunSpec Orchestrator::spec(const std::string& run) {
   const std::lock_guard lock(mutex_);
   fleet_.run(run);
-  return store_.spec(run);
+  return laid_out(run);
 }
 
 RunDetails Orchestrator::details(const std::string& run) {
@@ -283,7 +392,12 @@ RunDetails Orchestrator::details(const std::string& run) {
   {
     const std::lock_guard lock(mutex_);
     *details.mutable_run() = fleet_.run(run);
-    spec = store_.spec(run);
+    spec = laid_out(run);
+    add_ranks(fleet_.ranks(run), Job{.spec = spec}.mesh(), details);
+    if (details.nodes().empty())
+      for (const NodePlan& node :
+           place(Job{.spec = spec}.mesh(), launcher(details.run().launcher()).nodes(spec)))
+        *details.add_nodes() = node;
     for (const std::string& name : series_.names(run)) details.add_series(name);
     for (const auto& [generation, step] : series_.beginnings(run)) {
       Beginning& beginning = *details.add_generations();

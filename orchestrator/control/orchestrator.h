@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -19,20 +20,32 @@
 
 namespace katman {
 
+struct OrchestratorOptions {
+  std::filesystem::path data;  // katman.db and runs/NAME, made when missing
+  FleetPolicy policy;
+  std::chrono::milliseconds look_every{200};  // at the runs
+  bool embedded = false;  // for one run of this process: no other is taken up, and what happens to
+                          // it is said only when it is unusual
+};
+
 class Orchestrator {
  public:
-  // data: katman.db and runs/NAME, made when missing. Throws Error when another orchestrator uses
-  // it.
-  Orchestrator(std::filesystem::path data, FleetPolicy policy, std::unique_ptr<Launcher> launcher);
+  // The first launcher is that of runs which do not name one. Throws Error when another
+  // orchestrator uses the directory.
+  Orchestrator(OrchestratorOptions options, std::vector<std::unique_ptr<Launcher>> launchers);
   ~Orchestrator();  // leaves the runs running
   Orchestrator(const Orchestrator&) = delete;
   Orchestrator& operator=(const Orchestrator&) = delete;
 
-  // From now on, runs are started and watched; their workers report to `address`.
-  void start(const std::string& address);
+  // From now on, runs are started and watched; their workers report to `reach`.
+  void start(const Reach& reach);
+  // The one run of an embedded orchestrator: a completed spec with a directory of its own, whatever
+  // was done of it before. Throws UsageError as submit() does.
+  RunView adopt(const RunSpec& spec, bool terminal);
 
   // For people. Each throws UsageError for what cannot be. Any thread.
   RunView submit(const SubmitRequest& request);
+  RunPlan plan(const SubmitRequest& request);
   RunList list();
   RunView show(const std::string& run);
   CommandResult command(const CommandRequest& request);
@@ -66,8 +79,14 @@ class Orchestrator {
   void act(Effects effects, const CommandRequest* command = nullptr);
   void launch(const Effects::Target& target);
   std::vector<TimeShare> time_spent(const std::string& run);
+  void roll_back(const Effects::Rollback& rollback);
   Watched& watched(const std::string& run, uint64_t generation);
+  Launcher& launcher(const std::string& name);
+  RunSpec laid_out(const std::string& run);  // its spec, with the layout of today
+  RunView enter(const RunSpec& spec, const std::string& id, int priority, const std::string& actor);
+  void check_command(const CommandRequest& request);
 
+  const OrchestratorOptions options_;
   std::filesystem::path data_;
   std::unique_ptr<Lock> lock_;
   CheckpointCatalogue catalogue_;
@@ -76,9 +95,10 @@ class Orchestrator {
   Store store_;
   Series series_;
   Fleet fleet_;
-  std::unique_ptr<Launcher> launcher_;
+  std::vector<std::unique_ptr<Launcher>> launchers_;
   std::map<std::string, Watched> watched_;
-  std::string address_;
+  Reach reach_;
+  bool terminal_ = false;
   std::atomic<double> looked_at_ = 0;
   std::atomic<bool> over_ = false;
   std::thread thread_;

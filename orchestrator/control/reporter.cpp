@@ -17,13 +17,13 @@ std::string duration(double seconds) {
 }
 
 Reporter::Reporter(const RunSpec& spec, uint64_t generation, double flops_per_token,
-                   double peak_flops)
+                   double peak_flops, bool terminal)
     : lines_(spec.directory() + "/metrics.jsonl", generation),
       board_(spec.directory()),
       flops_per_token_(flops_per_token),
       peak_flops_(peak_flops),
       steps_(static_cast<int64_t>(spec.steps())),
-      terminal_(isatty(STDERR_FILENO)) {}
+      terminal_(terminal || isatty(STDERR_FILENO)) {}
 
 std::string Reporter::progress(const StepReport& report) const {
   const double rate = static_cast<double>(report.tokens) / smooth_seconds_;

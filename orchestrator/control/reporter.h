@@ -20,7 +20,9 @@ class Reporter {
  public:
   // generation: of the run, which its figures carry.
   // flops_per_token over peak_flops (of all ranks together) gives the utilisation.
-  Reporter(const RunSpec& spec, uint64_t generation, double flops_per_token, double peak_flops);
+  // terminal: standard error ends at one, even if it is a pipe here.
+  Reporter(const RunSpec& spec, uint64_t generation, double flops_per_token, double peak_flops,
+           bool terminal = false);
 
   // data_s: what the step waited for its tokens; tokens_seen: of the whole run; memory_bytes: of
   // the rank with the most, when it has just been looked at.

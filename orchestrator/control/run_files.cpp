@@ -4,6 +4,7 @@
 #include <cctype>
 #include <chrono>
 #include <fstream>
+#include <map>
 
 #include "parallel/checkpoint/checkpoint.h"
 #include "parallel/checkpoint/commit_log.h"
@@ -68,12 +69,34 @@ void CheckpointCatalogue::add(const fs::path& run_directory, RunDetails& details
   const Files files;
   CommitLog log(directory, files);
   log.refresh();
-  for (const CommitLog::Entry& entry : log.live()) {
+  const auto add = [&](const CommitLog::Entry& entry, bool discarded) {
     const fs::path path = directory / entry.directory;
     const std::lock_guard lock(mutex_);
     const auto [known, is_new] = known_.try_emplace(path);
     if (is_new) known->second = describe(entry, path);
-    *details.add_checkpoints() = known->second;
+    SavedCheckpoint& saved = *details.add_checkpoints();
+    saved = known->second;
+    saved.set_discarded(discarded);
+  };
+  for (const CommitLog::Entry& entry : log.discarded()) add(entry, true);
+  for (const CommitLog::Entry& entry : log.live()) add(entry, false);
+}
+
+void add_ranks(const std::vector<RankView>& ranks, const Mesh& mesh, RunDetails& details) {
+  std::map<std::string, NodePlan> hosts;
+  for (const RankView& rank : ranks) {
+    RankView& view = *details.add_ranks();
+    view = rank;
+    const Place place = mesh.place(rank.rank());
+    view.set_tp(place.tp);
+    view.set_dp(place.dp);
+    view.set_pp(place.pp);
+    hosts[rank.host()].add_ranks(rank.rank());
+  }
+  if (ranks.size() != static_cast<size_t>(mesh.size())) return;
+  for (auto& [host, node] : hosts) {
+    node.set_node(host);
+    *details.add_nodes() = node;
   }
 }
 

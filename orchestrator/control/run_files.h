@@ -1,4 +1,4 @@
-// What a run's own files say to who looks at it.
+// What a run's own files and ranks say to who looks at it.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +6,9 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <vector>
 
+#include "parallel/mesh.h"
 #include "proto/control.pb.h"
 
 namespace katman {
@@ -15,7 +17,8 @@ namespace katman {
 // each is looked at once. Any thread.
 class CheckpointCatalogue {
  public:
-  // The checkpoints of a run that count, oldest first. A run without any has none.
+  // The checkpoints that a rollback went behind, then those that count, oldest first. A run without
+  // any has none.
   void add(const std::filesystem::path& run_directory, RunDetails& details);
 
  private:
@@ -28,5 +31,8 @@ class CheckpointCatalogue {
 // no ASCII come as '?'. Empty when there is no such file.
 std::string read_log(const std::filesystem::path& file, uint32_t most_bytes,
                      const std::string& contains);
+
+// The ranks that were heard of with their places, and once it was all of them, their hosts.
+void add_ranks(const std::vector<RankView>& ranks, const Mesh& mesh, RunDetails& details);
 
 }  // namespace katman

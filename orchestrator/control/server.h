@@ -4,15 +4,17 @@
 #include <memory>
 #include <string>
 
+#include "orchestrator/control/access.h"
 #include "orchestrator/control/orchestrator.h"
 
 namespace katman {
 
 class Server {
  public:
-  // Listens on HOST:PORT (port 0: any that is free), on this machine's loopback only. Throws Error
-  // when the address is taken, UsageError when it is none. The orchestrator outlives this.
-  Server(Orchestrator& orchestrator, const std::string& listen);
+  // Listens on HOST:PORT (port 0: any that is free): on this machine's loopback, or with a complete
+  // guard anywhere. Throws Error when the address is taken, UsageError when it is none. Both others
+  // outlive this.
+  Server(Orchestrator& orchestrator, const std::string& listen, const Guard& guard);
   ~Server();  // ends calls under way
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;

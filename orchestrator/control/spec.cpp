@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <cstring>
 
 #include "core/error.h"
 
@@ -118,6 +119,8 @@ void complete_mesh(RunSpec& spec) {
   require_usage(mesh.chunks() <= 1024, "mesh.chunks is {}; use at most 1024", mesh.chunks());
 }
 
+constexpr uint32_t most_ranks_per_node = 8;  // where the run file says nothing: the usual machine
+
 void complete_rest(RunSpec& spec) {
   auto& validation = *spec.mutable_validation();
   if (validation.every_steps() == 0) validation.set_every_steps(100);
@@ -139,6 +142,51 @@ void complete_rest(RunSpec& spec) {
                 device.threads());
 }
 
+// What reaches a batch script and sbatch's command line. No white space, no quotes, nothing that a
+// shell would read.
+void check_word(const char* field, const std::string& word) {
+  const bool plain = word.size() <= 256 && std::ranges::all_of(word, [](unsigned char c) {
+                       return std::isalnum(c) || std::strchr("-_.,:=@&|/*[]()", c);
+                     });
+  require_usage(plain, "launch.{} is '{}'; it is one word of letters, digits and -_.,:=@&|/*[]()",
+                field, word);
+}
+
+void complete_launch(RunSpec& spec) {
+  auto& launch = *spec.mutable_launch();
+  require_usage(
+      launch.launcher().empty() || is_one_of(launch.launcher(), {"local", "slurm", "command"}),
+      "launch.launcher is '{}'; use local, slurm or command", launch.launcher());
+  if (launch.notice_s() == 0) launch.set_notice_s(120);
+  require_usage(launch.notice_s() <= 65535, "launch.notice_s is {}; SLURM knows at most 65535",
+                launch.notice_s());
+  if (launch.threads_per_rank() == 0)
+    launch.set_threads_per_rank(std::max(1u, spec.device().threads()));
+  const uint32_t tp = spec.mesh().tp(), ranks = tp * spec.mesh().dp() * spec.mesh().pp();
+  if (launch.ranks_per_node() == 0)
+    launch.set_ranks_per_node(std::min(ranks, std::max(tp, most_ranks_per_node / tp * tp)));
+  check_word("partition", launch.partition());
+  check_word("account", launch.account());
+  check_word("qos", launch.qos());
+  check_word("constraint", launch.constraint());
+  check_word("gres", launch.gres());
+}
+
+void complete_recovery(RunSpec& spec) {
+  auto& recovery = *spec.mutable_recovery();
+  if (recovery.on_bad_step().empty()) recovery.set_on_bad_step("skip");
+  if (recovery.skip_batches() == 0) recovery.set_skip_batches(1);
+  if (!recovery.has_most_rollbacks()) recovery.set_most_rollbacks(3);
+  require_usage(is_one_of(recovery.on_bad_step(), {"skip", "rollback"}),
+                "recovery.on_bad_step is '{}'; use skip or rollback", recovery.on_bad_step());
+  require_usage(recovery.spike_factor() == 0 || recovery.spike_factor() > 1,
+                "recovery.spike_factor is {}; it is how many times the recent mean a loss must be "
+                "to be a spike: above 1, or 0 for never",
+                recovery.spike_factor());
+  require_usage(recovery.spike_factor() == 0 || recovery.on_bad_step() == "rollback",
+                "recovery.spike_factor does nothing unless recovery.on_bad_step is rollback");
+}
+
 // Large enough for any mesh: the tokenizer's is known when the corpus is opened.
 constexpr int64_t unknown_vocabulary = 1 << 16;
 
@@ -152,8 +200,16 @@ void complete(RunSpec& spec, const std::string& fallback_name) {
   complete_optimizer(spec);
   complete_learning_rate(spec);
   complete_rest(spec);
+  complete_launch(spec);
+  complete_recovery(spec);
   const auto& model = spec.model();
   train_config(spec, model.has_vocabulary() ? model.vocabulary() : unknown_vocabulary).check();
+}
+
+void set_layout(RunSpec& spec, const Mesh& mesh) {
+  spec.mutable_mesh()->set_tp(static_cast<uint32_t>(mesh.tp));
+  spec.mutable_mesh()->set_dp(static_cast<uint32_t>(mesh.dp));
+  spec.mutable_mesh()->set_pp(static_cast<uint32_t>(mesh.pp));
 }
 
 GptConfig model_config(const RunSpec& spec, int64_t tokenizer_vocabulary) {

@@ -22,6 +22,9 @@ void set_field(RunSpec& spec, const std::string& assignment);
 // remedy. `fallback_name` names a run that does not name itself.
 void complete(RunSpec& spec, const std::string& fallback_name);
 
+// Another layout for a completed spec.
+void set_layout(RunSpec& spec, const Mesh& mesh);
+
 // The model of a completed spec; a vocabulary that the spec leaves open is `tokenizer_vocabulary`.
 GptConfig model_config(const RunSpec& spec, int64_t tokenizer_vocabulary);
 

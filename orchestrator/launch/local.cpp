@@ -2,102 +2,199 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/prctl.h>
+#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <chrono>
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
-#include <filesystem>
-#include <string>
+#include <fstream>
+#include <map>
+#include <sstream>
 #include <thread>
-#include <vector>
 
 #include "core/error.h"
-#include "core/log.h"
-#include "orchestrator/control/spec.h"
-#include "orchestrator/signals.h"
-#include "parallel/checkpoint/files.h"
-#include "parallel/comm/threads.h"
+
+extern char** environ;
 
 namespace katman {
-namespace fs = std::filesystem;
 namespace {
 
-int ranks_of(const RunSpec& spec) {
-  return static_cast<int>(spec.mesh().tp() * spec.mesh().dp() * spec.mesh().pp());
+// A shell stands over the ranks. It writes down who it is before they start and how they ended, so
+// that neither is lost with the orchestrator. $0 is the job's stem, the rest the command.
+constexpr const char* script =
+    "echo $$ $(cut -d' ' -f22 /proc/$$/stat) > \"$0.job.new\" && mv \"$0.job.new\" \"$0.job\"; "
+    "\"$@\"; echo $? > \"$0.exit.new\" && mv \"$0.exit.new\" \"$0.exit\"";
+
+struct Leader {
+  pid_t pid = 0;
+  std::string started;  // in clock ticks since the machine's start: a number may be used again
+};
+
+std::optional<Leader> leader_of(const Job& job) {
+  Leader leader;
+  std::ifstream in(job.file(".job"));
+  if (in >> leader.pid >> leader.started) return leader;
+  return std::nullopt;
 }
 
-// Cores are shared out evenly; with more ranks than cores, ranks take turns.
-std::vector<std::string> worker_command(const RunSpec& spec, const std::string& run_file) {
-  const int ranks = ranks_of(spec);
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  return {fs::read_symlink("/proc/self/exe").string(), "worker", run_file,
-          "--threads=" + std::to_string(std::max(1, cores / ranks))};
+// State and start of a process, from /proc/PID/stat: "123 (name) S ...".
+bool is_alive(const Leader& leader) {
+  std::ifstream in(fmt::format("/proc/{}/stat", leader.pid));
+  std::string line;
+  if (!std::getline(in, line)) return false;
+  std::istringstream fields(line.substr(line.rfind(')') + 1));
+  std::vector<std::string> values;
+  for (std::string value; fields >> value;) values.push_back(value);
+  return values.size() > 19 && values[0] != "Z" && values[19] == leader.started;
 }
 
-std::vector<std::string> mpirun_command(const RunSpec& spec, const std::string& run_file) {
-  const int ranks = ranks_of(spec);
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  std::vector<std::string> command = {"mpirun", "--oversubscribe", "-n", std::to_string(ranks)};
-  if (geteuid() == 0) command.emplace_back("--allow-run-as-root");
-  for (const char* word : {"--bind-to", ranks == cores ? "core" : "none"})
-    command.emplace_back(word);
-  for (const std::string& word : worker_command(spec, run_file)) command.push_back(word);
-  return command;
+std::map<std::string, std::string> replacements(const Job& job) {
+  return {{"{ranks}", std::to_string(job.ranks())},
+          {"{name}", job.spec.name()},
+          {"{generation}", std::to_string(job.generation)},
+          {"{directory}", job.spec.directory()},
+          {"{run_file}", job.file(".textproto").string()}};
 }
 
-// Becomes `command` in a process group of its own, so that a terminal's Ctrl-C reaches only the
-// parent; ends when the parent does.
-[[noreturn]] void become(const std::vector<std::string>& command) {
-  setpgid(0, 0);
-  prctl(PR_SET_PDEATHSIG, SIGTERM);
-  std::vector<char*> argv;
-  for (const std::string& word : command) argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
-  execvp(argv[0], argv.data());
-  _exit(127);
-}
-
-// mpirun would end its ranks on SIGTERM and SIGINT; SIGUSR1 it passes on, and workers save and
-// stop.
-int wait_for(pid_t child, const StopSignals& signals) {
-  bool told = false;
-  int status = 0;
-  while (waitpid(child, &status, WNOHANG) == 0) {
-    if (signals.requested() && !told) told = kill(child, SIGUSR1) == 0;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-}
-
-Outcome run_under_mpirun(const RunSpec& spec) {
-  const Files files;
-  files.make_directory(spec.directory());
-  const std::string run_file = spec.directory() + "/run.textproto";
-  files.write(run_file, to_text(spec));
-  const auto command = mpirun_command(spec, run_file);
-  const StopSignals signals;
-  const pid_t child = fork();
-  require(child >= 0, "cannot start mpirun: {}", std::strerror(errno));
-  if (child == 0) become(command);
-  const int status = wait_for(child, signals);
-  require(status != 127, "mpirun is not installed, and a run of {} ranks needs it", ranks_of(spec));
-  require(status == 0, "a rank failed (mpirun ended with {}); its message is above", status);
-  return signals.requested() ? Outcome::stopped : Outcome::completed;
-}
+// Nobody here knows the machines that a command uses: what the run file says, or all cores of one.
+int worker_threads(const Job& job) { return static_cast<int>(job.spec.device().threads()); }
 
 }  // namespace
 
-std::vector<std::string> launch_command(const RunSpec& spec, const std::string& run_file) {
-  return ranks_of(spec) > 1 ? mpirun_command(spec, run_file) : worker_command(spec, run_file);
+LocalLauncher::LocalLauncher(std::vector<Node> nodes) : nodes_(std::move(nodes)) {}
+
+std::vector<Node> parse_nodes(const std::string& text) {
+  std::vector<Node> nodes;
+  std::istringstream in(text);
+  for (std::string word; std::getline(in, word, ',');) {
+    const size_t colon = word.rfind(':');
+    Node node{.name = word.substr(0, colon), .slots = 0};
+    if (colon != std::string::npos) node.slots = std::atoi(word.c_str() + colon + 1);
+    require_usage(!node.name.empty() && node.slots >= 1,
+                  "'{}' names no nodes: write host:slots,host:slots", text);
+    nodes.push_back(node);
+  }
+  require_usage(!nodes.empty(), "no nodes were named: write host:slots,host:slots");
+  return nodes;
 }
 
-Outcome run_here(const RunSpec& spec) {
-  if (ranks_of(spec) > 1) return run_under_mpirun(spec);
-  ThreadWorld world(1);
-  return run_worker(spec, *world.comm(0));
+std::vector<std::string> LocalLauncher::command(const Job& job) const {
+  const int ranks = job.ranks();
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  const auto plan = place(job.mesh(), nodes_);
+  std::string hosts;  // "gpu1:4,gpu2:2"
+  int most = 1;
+  for (const NodePlan& node : plan) {
+    hosts += fmt::format("{}{}:{}", hosts.empty() ? "" : ",", node.node(), node.ranks_size());
+    most = std::max(most, node.ranks_size());
+  }
+  // Cores are shared out evenly; with more ranks than cores, ranks take turns.
+  const auto worker = job.worker_command(threads_here(most));
+  if (ranks == 1) return worker;
+  std::vector<std::string> words = {"mpirun",    "--oversubscribe",
+                                    "-n",        std::to_string(ranks),
+                                    "--bind-to", ranks == cores ? "core" : "none"};
+  if (geteuid() == 0) words.emplace_back("--allow-run-as-root");
+  if (nodes_.size() > 1) words.insert(words.end(), {"--host", hosts});
+  words.insert(words.end(), worker.begin(), worker.end());
+  return words;
+}
+
+void LocalLauncher::start(const Job& job) {
+  job.write_run_file();
+  std::vector<std::string> words = {"/bin/sh", "-c", script, job.stem().string()};
+  for (const std::string& word : command(job)) words.push_back(word);
+  const std::vector<char*> argv = argv_of(words);
+
+  const std::string log = job.file(".log").string();
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, 1, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+  posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  posix_spawn_file_actions_addclosefrom_np(&actions, 3);  // sockets are not for workers
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
+  sigset_t none;
+  sigemptyset(&none);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  pid_t child = 0;
+  const int error = posix_spawn(&child, argv[0], &actions, &attributes, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
+  require(error == 0, "cannot start the ranks of {}: {}", job.spec.name(), std::strerror(error));
+  children_.insert(child);
+}
+
+void LocalLauncher::reap() {
+  std::erase_if(children_, [](int child) { return waitpid(child, nullptr, WNOHANG) != 0; });
+}
+
+Sight LocalLauncher::look(const Job& job) {
+  reap();
+  const auto leader = leader_of(job);
+  // Between start() and its first words the shell is ours.
+  if (!leader && !children_.empty()) return {.is = Sight::Is::running};
+  // The shell may be gone, killed, and what it started still there.
+  if (leader && (is_alive(*leader) || ::kill(-leader->pid, 0) == 0))
+    return {.is = Sight::Is::running, .job = fmt::format("process group {}", leader->pid)};
+  Sight sight{.is = Sight::Is::ended};
+  int status = 0;
+  std::ifstream exit(job.file(".exit"));
+  if (exit >> status) {
+    sight.ending = describe_exit(status, job.file(".log"));
+  } else {
+    sight.ending.signalled = true;
+    sight.ending.how = leader ? "the processes were killed" : "the processes were never started";
+  }
+  return sight;
+}
+
+void LocalLauncher::kill(const Job& job) {
+  const auto leader = leader_of(job);
+  if (leader && (is_alive(*leader) || ::kill(-leader->pid, 0) == 0)) ::kill(-leader->pid, SIGKILL);
+}
+
+CommandLauncher::CommandLauncher(const std::string& command) : LocalLauncher({}) {
+  std::istringstream in(command);
+  for (std::string word; in >> word;) words_.push_back(word);
+  require_usage(std::ranges::find(words_, "{worker}") != words_.end(),
+                "--command '{}' starts no ranks: put {{worker}} where the words of one go",
+                command);
+  for (size_t brace = command.find('{'); brace != std::string::npos;
+       brace = command.find('{', brace + 1)) {
+    const std::string name = command.substr(brace, command.find('}', brace) + 1 - brace);
+    require_usage(name == "{worker}" || replacements({}).contains(name),
+                  "--command: {} is none of {{worker}}, {{ranks}}, {{name}}, {{generation}}, "
+                  "{{directory}}, {{run_file}}",
+                  name);
+  }
+}
+
+std::vector<std::string> CommandLauncher::command(const Job& job) const {
+  std::vector<std::string> command;
+  const auto values = replacements(job);
+  for (std::string word : words_) {
+    if (word == "{worker}") {
+      for (const std::string& part : job.worker_command(worker_threads(job)))
+        command.push_back(part);
+      continue;
+    }
+    for (const auto& [name, value] : values)
+      for (size_t at = word.find(name); at != std::string::npos;
+           at = word.find(name, at + value.size()))
+        word.replace(at, name.size(), value);
+    command.push_back(word);
+  }
+  return command;
+}
+
+std::vector<Node> CommandLauncher::nodes(const RunSpec& spec) const {
+  const Job job{.spec = spec};
+  return {{"wherever the command starts them", job.ranks()}};
 }
 
 }  // namespace katman

@@ -49,6 +49,8 @@ struct CheckpointStore::Parts {
 
   void start();
   int64_t free_bytes() const;
+  int64_t from_first(int64_t number) { return gather(world, backend, number)[0]; }
+  std::vector<SkippedSamples> skipped_by_the_log();
   bool room_for(int64_t my_bytes);
   Outcome write(const SaveJob& job);
   void write_all(const SaveJob& job);
@@ -134,9 +136,7 @@ std::optional<CheckpointInfo> CheckpointStore::resume(std::span<const Piece> wan
   Parts& parts = *parts_;
   const auto found =
       parts.first() ? candidates(parts.directory, parts.log) : std::vector<CommitLog::Entry>{};
-  const auto from_first = [&](int64_t number) {
-    return gather(parts.world, parts.backend, number)[0];
-  };
+  const auto from_first = [&](int64_t number) { return parts.from_first(number); };
   const int64_t count = from_first(static_cast<int64_t>(found.size()));
   for (int64_t i = 0; i < count; ++i) {
     // Rank 0's choice: another rank's view of a network file system may be older.
@@ -155,6 +155,46 @@ std::optional<CheckpointInfo> CheckpointStore::resume(std::span<const Piece> wan
           "none of the {} checkpoints in {} can be loaded; the log above names each defect", count,
           parts.directory.string());
   return std::nullopt;
+}
+
+// Rank 0's view, as for everything that all ranks must know alike.
+std::vector<SkippedSamples> CheckpointStore::Parts::skipped_by_the_log() {
+  std::vector<SkippedSamples> skipped(
+      static_cast<size_t>(from_first(static_cast<int64_t>(log.skipped().size()))));
+  if (first()) skipped = log.skipped();
+  for (SkippedSamples& samples : skipped) {
+    samples.set_first(static_cast<uint64_t>(from_first(static_cast<int64_t>(samples.first()))));
+    samples.set_count(static_cast<uint64_t>(from_first(static_cast<int64_t>(samples.count()))));
+  }
+  return skipped;
+}
+
+int64_t CheckpointStore::roll_back(int64_t step, const std::string& why,
+                                   const std::vector<SkippedSamples>& skipped) {
+  Parts& parts = *parts_;
+  int64_t target = -1;
+  std::string problem = "rank 0 could not write to the run's commit log";
+  if (parts.first()) try {
+      CommitLog::Entry entry;  // the beginning
+      parts.log.refresh();
+      for (const CommitLog::Entry& live : parts.log.live())
+        if (live.step <= step) entry = live;
+      parts.log.roll_back(parts.generation, entry.directory, why, skipped);
+      target = entry.step;
+    } catch (const Error& error) {
+      problem = error.what();
+    }
+  target = parts.from_first(target);
+  require(target >= 0, "{}", problem);
+  return target;
+}
+
+int64_t CheckpointStore::rollbacks_that_skip() const {
+  return parts_->from_first(parts_->log.rollbacks_that_skip());
+}
+
+std::vector<SkippedSamples> CheckpointStore::skipped() const {
+  return parts_->skipped_by_the_log();
 }
 
 // Of the disk; as much as one can count where it does not say.
@@ -253,7 +293,9 @@ void CheckpointStore::Parts::write_all(const SaveJob& job) {
   if (!first()) return;
   std::vector<CommitLog::Entry> live = log.live();
   std::erase_if(live, [&](const auto& entry) { return passed_over.contains(entry.directory); });
-  const auto retired = to_retire(live, options.keep_last, options.keep_every);
+  std::vector<std::string> retired = to_retire(live, options.keep_last, options.keep_every);
+  for (const CommitLog::Entry& entry : log.discarded())
+    if (entry.step <= job.info.step) retired.push_back(entry.directory);
   const int64_t bytes = save_manifest(files, job, log, retired);
   spdlog::info("saved {} ({:.2f} GB in {:.1f} s)", job.directory.string(), gigabytes(bytes),
                seconds_since(begin));

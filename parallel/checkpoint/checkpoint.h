@@ -29,6 +29,7 @@
 #include "parallel/checkpoint/files.h"
 #include "parallel/checkpoint/piece.h"
 #include "parallel/mesh.h"
+#include "proto/checkpoint.pb.h"
 #include "proto/run.pb.h"
 
 namespace katman {
@@ -42,6 +43,7 @@ struct CheckpointInfo {
   Mesh mesh;    // the layout it was saved under
   std::string tokenizer_fingerprint;
   std::map<std::string, int64_t> counters;  // what else a run counts: skipped steps, tokens
+  std::vector<SkippedSamples> skipped;      // that the run leaves out
   // Filled in by the store.
   uint64_t generation = 0;
   bool weights_only = false;        // no moments: a load of m and v gives zeros
@@ -100,6 +102,15 @@ class CheckpointStore {
   // damaged ones; nothing when there is none at all. Throws when there are some and all are
   // damaged.
   std::optional<CheckpointInfo> resume(std::span<const Piece> wanted);
+
+  // Collective, after finish(). The run shall go on from its newest checkpoint of at most `step`
+  // (from the beginning when there is none), leaving `skipped` out. This generation ends: it cannot
+  // commit any more, and the next one's resume() finds that checkpoint. Returns its step.
+  int64_t roll_back(int64_t step, const std::string& why,
+                    const std::vector<SkippedSamples>& skipped);
+  // Collective. How often this run was rolled back to leave samples out, and which those are.
+  int64_t rollbacks_that_skip() const;
+  std::vector<SkippedSamples> skipped() const;
 
   // Collective. Takes the memory that a save needs, in the background: the first save need not
   // wait for the machine to find it.

@@ -66,12 +66,39 @@ void CommitLog::apply(const LogRecord& record) {
     newest_generation_ = std::max(newest_generation_, record.generation());
   } else if (record.has_commit()) {
     const auto& commit = record.commit();
-    std::erase_if(live_, [&](const Entry& entry) {
-      return std::ranges::find(commit.retired(), entry.directory) != commit.retired().end();
-    });
+    for (auto* entries : {&live_, &discarded_})
+      std::erase_if(*entries, [&](const Entry& entry) {
+        return std::ranges::find(commit.retired(), entry.directory) != commit.retired().end();
+      });
     live_.push_back({static_cast<int64_t>(commit.step()), record.generation(), commit.directory(),
                      commit.manifest_xxh3()});
+  } else if (record.has_rollback()) {
+    ended_generation_ = std::max(ended_generation_, record.generation());
+    apply(record.rollback());
   }
+}
+
+void CommitLog::apply(const LogRecord::Rollback& rollback) {
+  const auto is_target = [&](const Entry& entry) {
+    return entry.directory == rollback.directory();
+  };
+  std::vector<Entry> all = discarded_;
+  all.insert(all.end(), live_.begin(), live_.end());
+  const auto target = std::ranges::find_if(all, is_target);
+  const int64_t step = target == all.end() ? -1 : target->step;
+  std::vector<Entry> before;
+  for (const Entry& entry : live_)
+    if (entry.step < step) before.push_back(entry);
+  if (target != all.end()) before.push_back(*target);
+  discarded_.clear();
+  for (const Entry& entry : all)
+    if (std::ranges::find(before, entry.directory, &Entry::directory) == before.end())
+      discarded_.push_back(entry);
+  live_ = std::move(before);
+  ++rollbacks_;
+  rollbacks_that_skip_ += !rollback.skipped().empty();
+  why_rolled_back_ = rollback.why();
+  skipped_.insert(skipped_.end(), rollback.skipped().begin(), rollback.skipped().end());
 }
 
 bool CommitLog::has_started(uint64_t generation) const {
@@ -112,12 +139,41 @@ void CommitLog::commit(uint64_t generation, const Entry& entry,
   commit.mutable_retired()->Assign(retired.begin(), retired.end());
   do {
     refresh();
-    if (damaged_ || newest_generation_ > generation)
+    require_newest(generation);
+    if (ended_generation_ >= generation)
       throw Fenced(
-          fmt::format("generation {} of this run may not write to {} any more: {} has started",
-                      generation, directory_.parent_path().string(),
-                      damaged_ ? std::string("another one, whose slot of the log is damaged,")
-                               : fmt::format("generation {}", newest_generation_)));
+          fmt::format("generation {} of this run may not write to {} any more: the run "
+                      "was rolled back",
+                      generation, directory_.parent_path().string()));
+  } while (!append(record));
+}
+
+void CommitLog::require_newest(uint64_t generation) const {
+  const std::string who =
+      fmt::format("generation {} of this run may not write to {} any more: ", generation,
+                  directory_.parent_path().string());
+  if (damaged_) throw Fenced(who + "another one, whose slot of the log is damaged, has started");
+  if (newest_generation_ > generation)
+    throw Fenced(fmt::format("{}generation {} has started", who, newest_generation_));
+}
+
+void CommitLog::roll_back(uint64_t generation, const std::string& directory, const std::string& why,
+                          const std::vector<SkippedSamples>& skipped) {
+  LogRecord record;
+  record.set_generation(generation);
+  auto& rollback = *record.mutable_rollback();
+  rollback.set_directory(directory);
+  rollback.set_why(why);
+  rollback.mutable_skipped()->Assign(skipped.begin(), skipped.end());
+  do {
+    refresh();
+    require_newest(generation);
+    const auto is_there = [&](const std::vector<Entry>& entries) {
+      return std::ranges::find(entries, directory, &Entry::directory) != entries.end();
+    };
+    require(directory.empty() || is_there(live_) || is_there(discarded_),
+            "{} has no checkpoint {} to roll back to", directory_.parent_path().string(),
+            directory);
   } while (!append(record));
 }
 

@@ -35,27 +35,48 @@ class CommitLog {
     uint64_t manifest_xxh3 = 0;
   };
   const std::vector<Entry>& live() const { return live_; }
+  // Commits that a rollback went behind. They stay until the run has saved at their step again, and
+  // can be rolled back to as well.
+  const std::vector<Entry>& discarded() const { return discarded_; }
+  // How often the run went back, and how often of that it was to leave samples out.
+  int64_t rollbacks() const { return rollbacks_; }
+  int64_t rollbacks_that_skip() const { return rollbacks_that_skip_; }
+  std::string why_rolled_back() const { return why_rolled_back_; }  // the newest time
+  // What the rollbacks so far leave out, in the order in which they were made.
+  const std::vector<SkippedSamples>& skipped() const { return skipped_; }
   bool empty() const { return last_slot_ == 0; }
   bool has_started(uint64_t generation) const;
+  uint64_t newest_generation() const { return newest_generation_; }
 
   // Starts a generation above every one in the log and above `at_least`. Returns it.
   uint64_t start(uint64_t at_least);
   // Makes the checkpoint in `directory` count and those in `retired` not count. Throws Fenced when
   // a generation above `generation` has started.
   void commit(uint64_t generation, const Entry& entry, const std::vector<std::string>& retired);
+  // Makes the commit in `directory` the newest that counts (empty: none counts, and the run begins
+  // anew), leaves `skipped` out from then on, and ends all commits of `generation` and before.
+  // Throws Fenced when a generation above has started, Error when there is no such commit.
+  void roll_back(uint64_t generation, const std::string& directory, const std::string& why,
+                 const std::vector<SkippedSamples>& skipped);
 
  private:
   std::filesystem::path slot_path(int64_t slot) const;
   void apply(const LogRecord& record);
+  void apply(const LogRecord::Rollback& rollback);
+  void require_newest(uint64_t generation) const;
   bool append(LogRecord record);  // into the next slot; false when another process was first
 
   std::filesystem::path directory_;
   const Files& files_;
   int64_t last_slot_ = 0;
   uint64_t newest_generation_ = 0;
+  uint64_t ended_generation_ = 0;  // by a rollback, and all before it
   bool damaged_ = false;  // a slot since my start could not be read: it may have been a Start
   std::vector<uint64_t> generations_;  // that started
-  std::vector<Entry> live_;
+  std::vector<Entry> live_, discarded_;
+  int64_t rollbacks_ = 0, rollbacks_that_skip_ = 0;
+  std::string why_rolled_back_;
+  std::vector<SkippedSamples> skipped_;
 };
 
 }  // namespace katman

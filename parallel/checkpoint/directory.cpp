@@ -44,7 +44,8 @@ std::optional<CommitLog::Entry> parse_checkpoint_name(const std::string& name) {
 
 std::vector<CommitLog::Entry> candidates(const fs::path& checkpoints, const CommitLog& log) {
   std::vector<CommitLog::Entry> found(log.live().rbegin(), log.live().rend());
-  if (!found.empty()) return found;
+  // After a rollback to the beginning, it is meant that none counts.
+  if (!found.empty() || log.rollbacks() > 0) return found;
   for (const auto& entry : named_directories(checkpoints))
     if (!log.has_started(entry.generation) &&
         fs::exists(checkpoints / entry.directory / manifest_name))
@@ -83,9 +84,12 @@ uint64_t highest_generation(const fs::path& checkpoints) {
 void sweep(const fs::path& checkpoints, const CommitLog& log, uint64_t generation,
            const Files& files) {
   for (const auto& entry : named_directories(checkpoints)) {
-    const bool live = std::ranges::find(log.live(), entry.directory,
-                                        &CommitLog::Entry::directory) != log.live().end();
-    if (live || entry.generation >= generation || !log.has_started(entry.generation)) continue;
+    const auto is_in = [&](const std::vector<CommitLog::Entry>& entries) {
+      return std::ranges::find(entries, entry.directory, &CommitLog::Entry::directory) !=
+             entries.end();
+    };
+    if (is_in(log.live()) || is_in(log.discarded())) continue;
+    if (entry.generation >= generation || !log.has_started(entry.generation)) continue;
     spdlog::info("removing {}: it was never finished, or is no longer kept",
                  (checkpoints / entry.directory).string());
     files.remove(checkpoints / entry.directory);

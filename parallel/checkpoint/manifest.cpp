@@ -158,6 +158,7 @@ CheckpointManifest to_manifest(const CheckpointInfo& info) {
   manifest.set_weights_only(info.weights_only);
   manifest.set_tokenizer_fingerprint(info.tokenizer_fingerprint);
   manifest.mutable_counters()->insert(info.counters.begin(), info.counters.end());
+  manifest.mutable_skipped()->Assign(info.skipped.begin(), info.skipped.end());
   ModelShape& model = *manifest.mutable_model();
   model.set_layers(static_cast<uint32_t>(info.model.layers));
   model.set_hidden(static_cast<uint32_t>(info.model.hidden));
@@ -195,6 +196,7 @@ CheckpointInfo to_info(const CheckpointManifest& manifest, const fs::path& direc
                static_cast<int>(manifest.mesh().pp())};
   info.tokenizer_fingerprint = manifest.tokenizer_fingerprint();
   info.counters = {manifest.counters().begin(), manifest.counters().end()};
+  info.skipped = {manifest.skipped().begin(), manifest.skipped().end()};
   info.generation = manifest.generation();
   info.weights_only = manifest.weights_only();
   info.producer = manifest.producer();

@@ -3,130 +3,16 @@
 #include <httplib.h>
 #include <signal.h>
 
-#include <filesystem>
-#include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
-#include <sstream>
-#include <thread>
+#include <vector>
 
 #include "core/error.h"
 #include "orchestrator/control/client.h"
-#include "tests/support/small_run.h"
+#include "tests/support/service.h"
 
 namespace katman::testing {
 namespace {
-namespace fs = std::filesystem;
-
-const SmallRun& small_run() {
-  static const SmallRun run;
-  return run;
-}
-
-// An orchestrator with a directory of its own. Its runs are ended with it.
-class Service {
- public:
-  explicit Service(const std::string& name) : data_(small_run().path(name)) { start(); }
-  ~Service() {
-    const RunList runs = client().list();
-    for (const RunView& run : runs.runs())
-      if (run.live()) command(run.name(), KILL_RUN);
-  }
-
-  // Returns when it listens. The second time on the port of the first.
-  void start() {
-    log_ = data_ + "-" + std::to_string(++starts_) + ".log";
-    process_ = std::make_unique<Process>(
-        std::vector<std::string>{katman(), "orchestrate", "--data", data_, "--listen", address_,
-                                 "--slots=2", "--dashboard=127.0.0.1:0"},
-        log_);
-    eventually("it listens", [&] {
-      const std::string log = read_file(log_);
-      const size_t at = log.find("--to ");
-      if (at == std::string::npos) return false;
-      address_ = log.substr(at + 5, log.find('\n', at) - at - 5);
-      return log.find('\n', at) != std::string::npos;
-    });
-  }
-  Process& process() { return *process_; }
-  Client client() const { return Client(address_); }
-  httplib::Client browser() const {
-    const std::string before = "dashboard: http://", text = log();
-    const size_t at = text.find(before) + before.size();
-    return httplib::Client("http://" + text.substr(at, text.find('/', at) - at));
-  }
-
-  void submit(const std::string& name, std::vector<std::string> sets = {}) const {
-    std::vector<std::string> words = {
-        katman(),       "submit", small_run().path("run.textproto"),    "--to", address_, "--set",
-        "name=" + name, "--set",  "data.corpus=" + small_run().corpus()};
-    for (const std::string& assignment : sets) words.insert(words.end(), {"--set", assignment});
-    const Result result = run(words);
-    ASSERT_EQ(result.status, 0) << result.output;
-  }
-
-  // Until it is done.
-  CommandResult command(const std::string& run, Verb verb) const {
-    CommandRequest request;
-    request.set_id(new_id());
-    request.set_run(run);
-    request.set_verb(verb);
-    CommandResult result;
-    eventually("the command is done", [&] {
-      result = client().command(request);
-      return result.outcome() != CommandResult::PENDING;
-    });
-    return result;
-  }
-
-  RunView wait_for(const std::string& run, RunView::State state, uint64_t step = 0) const {
-    RunView view;
-    eventually("the run is in the state " + std::to_string(state), [&] {
-      view = client().show(run);
-      return view.state() == state && view.step() >= step;
-    });
-    return view;
-  }
-
-  // The processes of a rank: pids whose command line says "katman worker" and the run.
-  std::vector<pid_t> workers(const std::string& run) const {
-    std::vector<pid_t> pids;
-    for (const auto& entry : fs::directory_iterator("/proc")) {
-      std::ifstream in(entry.path() / "cmdline", std::ios::binary);
-      std::stringstream line;
-      line << in.rdbuf();
-      const std::string words = line.str();
-      if (words.starts_with(katman()) &&
-          words.find("runs/" + run + "/run.textproto") != std::string::npos &&
-          words.find(data_) != std::string::npos)
-        pids.push_back(std::stoi(entry.path().filename()));
-    }
-    return pids;
-  }
-
-  std::string directory(const std::string& run) const {
-    return fs::path(data_).filename().string() + "/runs/" + run;
-  }
-  std::string log() const { return read_file(log_); }
-
-  template <class Condition>
-  void eventually(const std::string& what, Condition condition) const {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (!condition()) {
-      require(std::chrono::steady_clock::now() < end, "not within a minute: {}\n{}", what, log());
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-  }
-
- private:
-  std::string data_, log_, address_ = "127.0.0.1:0";
-  int starts_ = 0;
-  std::unique_ptr<Process> process_;
-};
-
-void expect_same_training(const std::string& a, const std::string& b) {
-  EXPECT_EQ(small_run().losses(a), small_run().losses(b));
-  EXPECT_EQ(small_run().newest_checkpoint(a), small_run().newest_checkpoint(b));
-}
 
 TEST(Orchestrate, killed_workers_and_a_killed_orchestrator_change_nothing_about_the_result) {
   const std::vector<std::string> sets = {"steps=150", "checkpoint.every_steps=10"};
@@ -151,16 +37,7 @@ TEST(Orchestrate, killed_workers_and_a_killed_orchestrator_change_nothing_about_
   EXPECT_EQ(done.restarts(), 2u);
   expect_same_training("undisturbed", service.directory("a"));
 
-  SeriesRequest request;
-  request.set_run("a");
-  request.set_name("loss");
-  std::map<uint64_t, double> counting;
-  const SeriesReply series = service.client().series(request);
-  for (const SeriesPoint& point : series.points())
-    if (!point.discarded()) {
-      EXPECT_TRUE(counting.emplace(point.step(), point.mean()).second) << point.step();
-    }
-  EXPECT_EQ(counting.size(), 150u) << "no figure is missing";
+  expect_every_step_once(service, "a", 150);
 }
 
 TEST(Orchestrate, two_ranks_survive_the_death_of_either_and_of_mpirun) {
@@ -196,6 +73,12 @@ TEST(Orchestrate, every_command_does_what_it_says) {
   service.wait_for("a", RunView::RUNNING, paused_at + 1);
   EXPECT_EQ(service.command("a", RESTART_RUN).outcome(), CommandResult::DONE);
   EXPECT_EQ(service.wait_for("a", RunView::RUNNING).generation(), 3u);
+  CommandRequest wider;
+  wider.set_run("a");
+  wider.set_verb(RESTART_RUN);
+  wider.set_layout("pp=2");
+  EXPECT_EQ(service.command(wider).outcome(), CommandResult::DONE);
+  EXPECT_EQ(service.wait_for("a", RunView::RUNNING).layout(), "tp=1 dp=1 pp=2");
   const CommandResult stopped = service.command("a", STOP_RUN);
   EXPECT_EQ(stopped.outcome(), CommandResult::DONE);
   EXPECT_EQ(stopped.run().state(), RunView::STOPPED);
@@ -203,11 +86,47 @@ TEST(Orchestrate, every_command_does_what_it_says) {
   EXPECT_EQ(stopped.run().restarts(), 0u) << "none of this was an error";
 }
 
+TEST(Orchestrate, a_run_goes_back_to_a_checkpoint_and_on_from_there) {
+  Service service("back");
+  service.submit("a", {"steps=100000", "checkpoint.every_steps=10", "checkpoint.keep_last=1000"});
+  service.wait_for("a", RunView::RUNNING, 45);
+  CommandRequest back;
+  back.set_run("a");
+  back.set_verb(ROLL_BACK_RUN);
+  back.set_step(10);
+  back.set_reason("a test");
+  const CommandResult done = service.command(back);
+  EXPECT_EQ(done.outcome(), CommandResult::DONE) << done.text();
+  EXPECT_EQ(done.text(), "goes on from step 10");
+  service.wait_for("a", RunView::RUNNING, 11);
+  EXPECT_EQ(service.command("a", STOP_RUN).outcome(), CommandResult::DONE);
+  const RunDetails details = service.client().details("a");
+  int kept = 0;
+  for (const SavedCheckpoint& saved : details.checkpoints()) kept += saved.discarded();
+  EXPECT_GT(kept, 0) << "what came after it is kept";
+  back.set_step(11);
+  try {
+    service.command(back);
+    ADD_FAILURE() << "there is no checkpoint of step 11";
+  } catch (const UsageError& error) {
+    EXPECT_NE(std::string(error.what()).find("has no checkpoint of step 11"), std::string::npos);
+  }
+  SeriesRequest request;
+  request.set_run("a");
+  request.set_name("loss");
+  request.set_most_points(100'000);
+  std::map<uint64_t, std::vector<double>> losses;
+  const SeriesReply series = service.client().series(request);
+  for (const SeriesPoint& point : series.points()) losses[point.step()].push_back(point.mean());
+  ASSERT_EQ(losses[12].size(), 2u) << "steps that were done again stay visible";
+  EXPECT_EQ(losses[12][0], losses[12][1]) << "and nothing was skipped: it was the same step";
+}
+
 constexpr const char* json_type = "application/json";
 
 TEST(Dashboard, shows_and_commands_a_live_run) {
   const Service service("dashboard");
-  httplib::Client browser = service.browser();
+  httplib::Client browser(service.dashboard());
   EXPECT_NE(browser.Get("/")->body.find("<title>Katman</title>"), std::string::npos);
   service.submit("seen", {"steps=100000", "checkpoint.every_steps=20", "mesh.pp=2"});
   service.wait_for("seen", RunView::RUNNING, 30);
@@ -241,11 +160,11 @@ TEST(Dashboard, sends_what_happens_as_it_happens) {
   service.submit("heard");
   service.wait_for("heard", RunView::COMPLETED);
   std::string text;
-  service.browser().Get("/api/events", {{"Last-Event-ID", "1"}},
-                        [&](const char* bytes, size_t count) {
-                          text.append(bytes, count);
-                          return text.find("event: runs") == std::string::npos;
-                        });
+  httplib::Client(service.dashboard())
+      .Get("/api/events", {{"Last-Event-ID", "1"}}, [&](const char* bytes, size_t count) {
+        text.append(bytes, count);
+        return text.find("event: runs") == std::string::npos;
+      });
   EXPECT_EQ(text.find("id: 1\n"), std::string::npos);  // that one is known
   EXPECT_NE(text.find("id: 2\n"), std::string::npos);
   EXPECT_NE(text.find("\"text\":\"completed\""), std::string::npos) << text;
@@ -253,7 +172,7 @@ TEST(Dashboard, sends_what_happens_as_it_happens) {
 
 TEST(Dashboard, what_cannot_be_is_refused_in_one_sentence) {
   const Service service("dashboard-refuses");
-  httplib::Client browser = service.browser();
+  httplib::Client browser(service.dashboard());
   const auto expect = [](const httplib::Result& reply, int status, const std::string& words) {
     ASSERT_TRUE(reply);
     EXPECT_EQ(reply->status, status) << reply->body;
@@ -295,6 +214,9 @@ TEST(Orchestrate, what_cannot_be_is_refused_in_one_sentence) {
       {"steps: 1", "does not name the run"},
       {"name: \"x\" stepps: 1", "stepps"},
       {"name: \"x\" steps: 1 mesh { dp: 3 }", "--slots=3"},
+      {"name: \"x\" steps: 1 mesh { schedule: \"file:/etc/passwd\" }", "cannot name files"},
+      {"name: \"x\" steps: 1 launch { launcher: \"command\" }", "it has local, slurm"},
+      {"name: \"x\" steps: 1 launch { partition: \"a\\n#SBATCH --uid=0\" }", "one word"},
       {"name: \"x\" steps: 1 # " + std::string(100'000, 'x'), "are allowed"},
   };
   for (const auto& [text, sentence] : refusals)

@@ -80,6 +80,46 @@ TEST(Train, sigterm_saves_and_the_same_command_goes_on) {
   EXPECT_EQ(small_run().newest_checkpoint("unstopped"), small_run().newest_checkpoint("stopped"));
 }
 
+TEST(Train, a_rank_that_dies_is_started_again_and_nothing_of_it_shows) {
+  const std::vector<std::string> sets = {"steps=400", "mesh.dp=2"};
+  ASSERT_EQ(small_run().train("unhurt", sets).status, 0);
+  Process train(small_run().command("hurt", sets), small_run().path("hurt.log"));
+  wait_for_steps("hurt", 30);
+  const auto ranks = katman_processes(small_run().path("hurt") + "/logs/");
+  ASSERT_EQ(ranks.size(), 2u);
+  ::kill(ranks[1], SIGKILL);
+  EXPECT_EQ(train.wait(), 0) << read_file(small_run().path("hurt.log"));
+  const std::string log = read_file(small_run().path("hurt.log"));
+  EXPECT_TRUE(has(log, "recovering: ")) << log;
+  expect_same_losses(small_run().losses("unhurt"), small_run().losses("hurt"), 0);
+  EXPECT_EQ(small_run().newest_checkpoint("unhurt"), small_run().newest_checkpoint("hurt"));
+}
+
+TEST(Train, after_a_spike_it_goes_back_and_leaves_the_data_out_whatever_interrupts_it) {
+  // A loss that is 1 % above the mean is none that needs this, but it comes often.
+  const std::vector<std::string> sets = {"steps=150", "recovery.on_bad_step=rollback",
+                                         "recovery.spike_factor=1.01", "recovery.skip_batches=2",
+                                         "recovery.most_rollbacks=100"};
+  const Result whole = small_run().train("spikes", sets);
+  ASSERT_EQ(whole.status, 0) << whole.output;
+  EXPECT_TRUE(has(whole.output, "times the recent mean; samples")) << whole.output;
+  Process killed(small_run().command("spikes-killed", sets), small_run().path("spikes.log"));
+  wait_for_steps("spikes-killed", 60);
+  killed.signal(SIGKILL);
+  killed.wait();
+  const Result resumed = small_run().train("spikes-killed", sets);
+  ASSERT_EQ(resumed.status, 0) << resumed.output;
+  expect_same_losses(small_run().losses("spikes"), small_run().losses("spikes-killed"), 0);
+  EXPECT_EQ(small_run().newest_checkpoint("spikes"),
+            small_run().newest_checkpoint("spikes-killed"));
+
+  auto bounded = sets;
+  bounded.back() = "recovery.most_rollbacks=0";
+  const Result refused = small_run().train("spikes-bounded", bounded);
+  EXPECT_EQ(refused.status, 1) << refused.output;
+  EXPECT_TRUE(has(refused.output, "rolled back 0 times already")) << refused.output;
+}
+
 TEST(Train, a_complete_run_says_so_and_changes_nothing) {
   ASSERT_EQ(small_run().train("complete").status, 0);
   const auto before = small_run().newest_checkpoint("complete");

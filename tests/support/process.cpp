@@ -7,6 +7,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <thread>
 
 #include "core/error.h"
@@ -61,6 +65,19 @@ Result run(const std::vector<std::string>& arguments, std::chrono::seconds deadl
   result.output = read_file(dir.file("output"));
   result.peak_bytes = process.peak_bytes();
   return result;
+}
+
+std::vector<pid_t> katman_processes(const std::string& words) {
+  std::vector<pid_t> pids;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    std::ifstream in(entry.path() / "cmdline", std::ios::binary);
+    std::stringstream line;
+    line << in.rdbuf();
+    if (line.str().starts_with(katman()) && line.str().find(words) != std::string::npos)
+      pids.push_back(std::stoi(entry.path().filename()));
+  }
+  std::ranges::sort(pids);
+  return pids;
 }
 
 std::string katman() { return KATMAN_BINARY_DIR "/katman"; }

@@ -40,6 +40,10 @@ struct Result {
 Result run(const std::vector<std::string>& arguments,
            std::chrono::seconds deadline = std::chrono::seconds(120));
 
+// Processes of the program under test with these words in their command line, in the order in which
+// they were started.
+std::vector<pid_t> katman_processes(const std::string& words);
+
 // The program under test: build/.../katman.
 std::string katman();
 

@@ -39,7 +39,8 @@ CommandRequest command(const std::string& run, Verb verb, const std::string& id 
   return request;
 }
 
-const Ending crash{false, true, "signal 9"}, clean{true, false, ""}, error{false, false, "broken"};
+const Ending crash{.signalled = true, .how = "signal 9"}, clean{.clean = true},
+    error{.how = "broken"};
 
 // A fleet with one run "a" that has done ten steps by time 2.
 Fleet running_fleet(FleetPolicy policy = {}) {
@@ -131,18 +132,184 @@ TEST(Fleet, a_step_that_hangs_and_a_worker_that_falls_silent_are_killed_and_star
   EXPECT_NE(hung.run("a").why().find("from step 0"), std::string::npos);
 
   Fleet silent = running_fleet();
-  EXPECT_TRUE(silent.passed(16).kills.empty());
+  for (int now = 3; now < 17; ++now) EXPECT_TRUE(silent.passed(now).kills.empty()) << now;
   EXPECT_EQ(silent.passed(18).kills.size(), 1u);
 
   Fleet slow = running_fleet();
   WorkerReport patient = report("a", 1, 11);
-  patient.set_slowest_step_s(40);
+  patient.set_p99_step_s(40);
   slow.reported(patient, 3);
   for (int now = 4; now < 200; ++now) {
     patient.set_step(11);
     slow.reported(patient, now);
     ASSERT_TRUE(slow.passed(now).kills.empty()) << now;
   }
+}
+
+// What one of two ranks says of itself.
+WorkerReport word_of(int rank, uint64_t step, const std::string& waits_for) {
+  WorkerReport said = report("a", 1, step);
+  said.mutable_rank()->set_rank(rank);
+  said.mutable_rank()->set_host("gpu" + std::to_string(rank));
+  said.mutable_rank()->set_process(100 + rank);
+  said.mutable_rank()->set_waits_for(waits_for);
+  return said;
+}
+
+TEST(Fleet, who_keeps_the_others_waiting_is_named_with_what_they_wait_for) {
+  const std::string reduce = "dp of rank 0: all_reduce number 7";
+  Fleet silent = running_fleet();
+  silent.reported(word_of(1, 10, ""), 2);
+  bool suspected = false;
+  for (int now = 3; now <= 17; ++now) {
+    silent.reported(word_of(0, 10, reduce), now);
+    const Effects effects = silent.passed(now);
+    EXPECT_TRUE(effects.kills.empty()) << now;
+    for (const Event& event : effects.events)
+      suspected = suspected || event.text() == "no word from rank 1 (gpu1, process 101) for 7 s";
+  }
+  EXPECT_EQ(silent.run("a").suspect(), "rank 1 (gpu1, process 101)");
+  silent.reported(word_of(0, 10, reduce), 18);
+  EXPECT_EQ(silent.passed(18).kills.size(), 1u);
+  EXPECT_EQ(
+      silent.run("a").why(),
+      "no step for 16 s; no word from rank 1 (gpu1, process 101) for 16 s; rank 0 waits for " +
+          reduce);
+  EXPECT_TRUE(suspected);
+
+  Fleet busy = running_fleet();
+  for (int now = 3; now <= 63; ++now) {
+    busy.reported(word_of(0, 10, reduce), now);
+    busy.reported(word_of(1, 10, ""), now);
+    busy.passed(now);
+  }
+  EXPECT_NE(busy.run("a").why().find("rank 1 (gpu1, process 101) is busy and waits for nobody; "
+                                     "rank 0 waits for dp of rank 0"),
+            std::string::npos)
+      << busy.run("a").why();
+}
+
+TEST(Fleet, a_pause_of_its_own_is_nobodys_silence) {
+  Fleet fleet = running_fleet();
+  fleet.passed(3);
+  EXPECT_TRUE(fleet.passed(1000).kills.empty()) << "the machine was suspended";
+  for (int now = 1001; now < 1014; ++now) EXPECT_TRUE(fleet.passed(now).kills.empty()) << now;
+  EXPECT_EQ(fleet.passed(1016).kills.size(), 1u) << "but not the worker's later one";
+}
+
+TEST(Fleet, a_rank_that_speaks_again_is_not_suspected_any_more) {
+  Fleet fleet = running_fleet();
+  for (int now = 3; now < 12; ++now) fleet.passed(now);
+  EXPECT_FALSE(fleet.run("a").suspect().empty());
+  fleet.reported(report("a", 1, 11), 12);
+  fleet.passed(12);
+  EXPECT_TRUE(fleet.run("a").suspect().empty());
+}
+
+TEST(Fleet, a_job_that_waits_in_a_queue_elsewhere_takes_no_slot_and_its_silence_is_no_fault) {
+  Fleet fleet({});  // one slot
+  RunView big = new_run("a", 64);
+  big.set_launcher("slurm");
+  fleet.submit(big, 0);
+  fleet.submit(new_run("b"), 0);
+  EXPECT_EQ(fleet.passed(0).launches.size(), 2u);
+  fleet.reported(report("a", 1, 5), 1);
+  for (int now = 2; now < 3000; ++now) {  // the time limit came, and it queues again
+    fleet.placed("a", 1, true, "SLURM job 17: waits (Priority)", now);
+    const Effects effects = fleet.passed(now);
+    for (const auto& kill : effects.kills) EXPECT_NE(kill.run, "a") << now;
+  }
+  EXPECT_EQ(state(fleet), RunView::STARTING);
+  EXPECT_EQ(fleet.run("a").why(), "SLURM job 17: waits (Priority)");
+  fleet.placed("a", 1, false, "SLURM job 17", 3000);
+  fleet.reported(report("a", 1, 6), 3001);
+  EXPECT_EQ(state(fleet), RunView::RUNNING);
+  // Nobody there could hear of a pause.
+  fleet.placed("a", 1, true, "SLURM job 17: waits (Priority)", 3002);
+  fleet.command(command("a", PAUSE_RUN), 3003);
+  EXPECT_EQ(fleet.passed(3003).kills.size(), 1u);
+}
+
+TEST(Fleet, a_job_that_somebody_cancelled_elsewhere_is_held) {
+  Fleet fleet = running_fleet();
+  fleet.ended("a", 1, {.signalled = true, .withdrawn = true, .how = "SLURM job 17 was cancelled"},
+              3);
+  EXPECT_EQ(state(fleet), RunView::ATTENTION);
+  EXPECT_TRUE(fleet.passed(1e6).launches.empty());
+}
+
+TEST(Fleet, a_rollback_is_told_to_the_checkpoints_before_anything_starts_again) {
+  Fleet fleet = running_fleet();
+  fleet.committed("a", 5, 2);
+  fleet.committed("a", 10, 2);
+  CommandRequest back = command("a", ROLL_BACK_RUN);
+  back.set_step(5);
+  back.set_actor("ada");
+  back.set_reason("bad data");
+  EXPECT_EQ(fleet.command(back, 3).kills.size(), 1u) << "what follows is worth nothing";
+  const Effects gone = fleet.ended("a", 1, crash, 4);
+  ASSERT_EQ(gone.rollbacks.size(), 1u);
+  EXPECT_EQ(gone.rollbacks[0].step, 5u);
+  EXPECT_EQ(gone.rollbacks[0].why, "by ada: bad data");
+  EXPECT_TRUE(fleet.passed(5).launches.empty());
+  EXPECT_EQ(fleet.passed(6).rollbacks.size(), 1u) << "until it is done";
+  const Effects done = fleet.rolled_back("a", 5, "bad data", 7);
+  ASSERT_EQ(done.answers.size(), 1u);
+  EXPECT_EQ(done.answers[0].result.outcome(), CommandResult::DONE);
+  EXPECT_EQ(fleet.run("a").committed(), 5u);
+  EXPECT_EQ(fleet.passed(8).launches.size(), 1u);
+  EXPECT_EQ(fleet.run("a").restarts(), 0u);
+}
+
+TEST(Fleet, a_rollback_that_cannot_be_holds_the_run) {
+  Fleet fleet = running_fleet();
+  fleet.command(command("a", ROLL_BACK_RUN), 3);
+  fleet.ended("a", 1, crash, 4);
+  const Effects failed = fleet.not_rolled_back("a", "the disk is full", 5);
+  EXPECT_EQ(failed.answers.size(), 1u);
+  EXPECT_EQ(fleet.run("a").why(), "not rolled back: the disk is full");
+  EXPECT_TRUE(fleet.passed(1e6).launches.empty());
+}
+
+TEST(Fleet, a_worker_that_went_back_by_itself_is_started_again_and_that_is_no_error) {
+  Fleet fleet = running_fleet();
+  fleet.committed("a", 10, 2);
+  fleet.rolled_back("a", 4, "after step 12, the loss was not a finite number", 3);
+  fleet.ended("a", 1, {.rolled_back = true, .how = "back to step 4"}, 3);
+  EXPECT_EQ(fleet.passed(3).launches.size(), 1u);
+  EXPECT_EQ(fleet.run("a").restarts(), 0u);
+  EXPECT_EQ(fleet.run("a").step(), 4u);
+}
+
+TEST(Fleet, another_layout_counts_from_the_next_start_on) {
+  Fleet fleet({.slots = 2});
+  RunView one = new_run("a");
+  one.set_layout("tp=1 dp=1 pp=1");
+  fleet.submit(one, 0);
+  fleet.passed(0);
+  fleet.reported(report("a", 1, 3), 1);
+  CommandRequest wider = command("a", RESTART_RUN);
+  wider.set_layout("tp=1 dp=1 pp=2");
+  fleet.command(wider, 2);
+  EXPECT_EQ(fleet.run("a").ranks(), 1) << "its processes still hold one slot";
+  fleet.ended("a", 1, clean, 3);
+  fleet.passed(3);
+  EXPECT_EQ(fleet.run("a").ranks(), 2);
+  EXPECT_EQ(fleet.run("a").layout(), "tp=1 dp=1 pp=2");
+  fleet.ended("a", 2, error, 4);
+  EXPECT_EQ(state(fleet), RunView::FAILED) << "it never did a step on this layout";
+  EXPECT_TRUE(fails_with("goes with resume", [&] {
+    CommandRequest stop = command("a", STOP_RUN, "d");
+    stop.set_layout("tp=2");
+    fleet.command(stop, 5);
+  }));
+}
+
+TEST(Fleet, a_generation_is_above_all_that_the_checkpoints_know) {
+  Fleet fleet = running_fleet();
+  fleet.logged("a", 5);  // SLURM started its job again, several times
+  fleet.ended("a", 1, crash, 3);
+  EXPECT_EQ(fleet.passed(3).launches[0].generation, 6u);
 }
 
 TEST(Fleet, steps_that_are_seen_keep_a_worker_alive_that_cannot_report) {
@@ -228,7 +395,7 @@ class World {
     auto it = std::next(runs_.begin(), below(4));
     const std::string& name = it->first;
     Truth& truth = it->second;
-    switch (below(8)) {
+    switch (below(9)) {
       case 0:
         ask(name, truth);
         break;
@@ -241,6 +408,12 @@ class World {
       case 3:
         if (below(10) == 0) come_back();
         break;
+      case 4:
+        if (truth.live) {
+          truth.queued = below(3) == 0;
+          see(fleet_.placed(name, truth.generation, truth.queued, "a job", now_));
+        }
+        break;
       default:
         work(name, truth);
     }
@@ -251,6 +424,10 @@ class World {
   void settle() {
     for (int round = 0; round < 50; ++round) {
       for (auto& [name, truth] : runs_) {
+        if (truth.live && truth.queued) {
+          truth.queued = false;
+          see(fleet_.placed(name, truth.generation, false, "a job", now_));
+        }
         work(name, truth);
         if (truth.live) see(fleet_.committed(name, truth.step, now_), &truth, true);
         if (truth.live && (truth.killed || fleet_.wishes(name, truth.generation).stop()))
@@ -264,7 +441,7 @@ class World {
 
  private:
   struct Truth {
-    bool live = false, killed = false, wanted = true;
+    bool live = false, killed = false, wanted = true, queued = false;
     uint64_t generation = 0, step = 0, saves_taken = 0, save_step = 0;
     int starts_in_vain = 0;  // since the last progress or command
   };
@@ -277,7 +454,7 @@ class World {
   int below(int n) { return static_cast<int>(random_() % static_cast<unsigned>(n)); }
 
   void work(const std::string& name, Truth& truth) {
-    if (!truth.live) return;
+    if (!truth.live || truth.queued) return;
     ++truth.step;
     const uint64_t wanted = fleet_.wishes(name, truth.generation).saves_wanted();
     if (wanted > truth.saves_taken) {
@@ -294,21 +471,30 @@ class World {
   void end(const std::string& name, Truth& truth) {
     if (!truth.live) return;
     truth.live = truth.killed = false;
-    const Ending endings[] = {crash, clean, error};
-    see(fleet_.ended(name, truth.generation, endings[below(3)], now_));
+    const Ending back{.rolled_back = true, .how = "back"};
+    const Ending endings[] = {crash, clean, error, back};
+    const int how = below(4);
+    if (how == 3) see(fleet_.rolled_back(name, fleet_.run(name).committed() / 2, "NaN", now_));
+    // A worker goes back a bounded number of times; here, as often as somebody presses a button.
+    if (how == 3) truth.starts_in_vain = -1;
+    see(fleet_.ended(name, truth.generation, endings[how], now_));
   }
 
   void ask(const std::string& name, Truth& truth) {
-    const Verb verb = static_cast<Verb>(1 + below(6));
+    const Verb verb = static_cast<Verb>(1 + below(7));
     const std::string id = std::to_string(++asked_);
-    const Effects effects = fleet_.command(command(name, verb, id), now_);
+    CommandRequest request = command(name, verb, id);
+    request.set_step(verb == ROLL_BACK_RUN ? fleet_.run(name).committed() / 2 : 0);
+    const bool starts = verb == RESUME_RUN || verb == RESTART_RUN || verb == ROLL_BACK_RUN;
+    if (starts && below(3) == 0) request.set_layout(below(2) ? "tp=1 dp=1 pp=1" : "tp=2 dp=1 pp=1");
+    const Effects effects = fleet_.command(request, now_);
     const bool refused = !effects.answers.empty() && effects.answers[0].id == id &&
                          effects.answers[0].result.outcome() == CommandResult::REFUSED;
     if (!refused && verb != CHECKPOINT_NOW) {
-      truth.wanted = verb == RESUME_RUN || verb == RESTART_RUN;
+      truth.wanted = starts;
       truth.starts_in_vain = -1;
     }
-    if (!refused) pending_[id] = command(name, verb, id);
+    if (!refused) pending_[id] = request;
     see(effects);
   }
 
@@ -333,7 +519,12 @@ class World {
     for (const auto& [name, generation] : effects.kills) {
       if (runs_[name].generation == generation) runs_[name].killed = true;
     }
+    for (const auto& [name, step, why] : effects.rollbacks) {
+      EXPECT_FALSE(runs_[name].live) << name << ": its processes may still commit";
+      if (below(3)) see(fleet_.rolled_back(name, step, why, now_));
+    }
     for (const auto& [name, generation] : effects.launches) {
+      EXPECT_FALSE(fleet_.run(name).rolling_back()) << name << ": before it is rolled back";
       Truth& truth = runs_[name];
       EXPECT_FALSE(truth.live) << name << ": two live generations";
       EXPECT_GT(generation, truth.generation);

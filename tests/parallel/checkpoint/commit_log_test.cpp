@@ -94,6 +94,49 @@ TEST(CommitLog, a_damaged_slot_may_have_been_a_start_so_nobody_commits_behind_it
   EXPECT_EQ(CommitLog(dir.path(), files).live().size(), 1u);
 }
 
+TEST(CommitLog, after_a_rollback_an_older_commit_is_the_newest_and_its_generation_commits_no_more) {
+  const TempDir dir;
+  const Files files;
+  CommitLog log(dir.path(), files);
+  log.start(0);
+  for (const int64_t step : {10, 20, 30}) log.commit(1, entry(step, 1), {});
+  SkippedSamples spike;
+  spike.set_first(100);
+  spike.set_count(8);
+  log.roll_back(1, "step 10", "a spike", {spike});
+  EXPECT_THROW(log.commit(1, entry(40, 1), {}), Fenced) << "a worker that was believed to be gone";
+  CommitLog next(dir.path(), files);
+  ASSERT_EQ(next.live().size(), 1u);
+  EXPECT_EQ(next.live()[0].step, 10);
+  EXPECT_EQ(next.discarded().size(), 2u);
+  EXPECT_EQ(next.rollbacks(), 1);
+  EXPECT_EQ(next.rollbacks_that_skip(), 1);
+  ASSERT_EQ(next.skipped().size(), 1u);
+  EXPECT_EQ(next.skipped()[0].first(), 100u);
+  EXPECT_EQ(next.why_rolled_back(), "a spike");
+  const uint64_t generation = next.start(0);
+  EXPECT_EQ(generation, 2u);
+  next.commit(generation, {20, 2, "step 20 again", 1}, {"step 20"});
+  EXPECT_EQ(next.discarded().size(), 1u) << "step 30 is still ahead";
+}
+
+TEST(CommitLog, what_was_rolled_back_can_be_gone_back_to_and_so_can_the_beginning) {
+  const TempDir dir;
+  const Files files;
+  CommitLog log(dir.path(), files);
+  log.start(0);
+  for (const int64_t step : {10, 20}) log.commit(1, entry(step, 1), {});
+  log.roll_back(1, "", "all of it", {});
+  EXPECT_TRUE(log.live().empty());
+  log.roll_back(1, "step 20", "or not", {});
+  ASSERT_EQ(log.live().size(), 1u);
+  EXPECT_EQ(log.live()[0].directory, "step 20");
+  EXPECT_THROW(log.commit(1, entry(30, 1), {}), Fenced);
+  log.start(0);
+  EXPECT_THROW(log.roll_back(1, "step 10", "somebody who slept", {}), Fenced);
+  EXPECT_THROW(log.roll_back(2, "step 99", "there is none", {}), Error);
+}
+
 TEST(Retention, counts_the_new_one_among_the_last) {
   const std::vector<CommitLog::Entry> live = {entry(10, 1), entry(20, 1), entry(30, 1)};
   using Names = std::vector<std::string>;
@@ -125,6 +168,35 @@ TEST(Fence, a_zombie_cannot_commit_and_hears_of_it) {
     EXPECT_TRUE(save(next, 20));
     EXPECT_EQ(next.resume(state.pieces)->generation, 2u);
     EXPECT_THROW(save(zombie, 30), Fenced);
+  });
+}
+
+// A rollback within the store: the next incarnation goes on from there, leaving samples out.
+TEST(Rollback, the_next_incarnation_goes_on_from_the_older_checkpoint) {
+  const TempDir dir;
+  run_ranks(2, [&](Comm& world) {
+    const auto backend = make_backend("reference");
+    const Mesh mesh{.dp = 2};
+    SyntheticState state(mesh, world.rank(), *backend);
+    {
+      CheckpointStore store(dir.path(), {.keep_last = 5}, *backend, world);
+      for (const int64_t step : {10, 20, 30}) {
+        state.fill(step);
+        store.save(synthetic_info(step, mesh), state.pieces);
+        EXPECT_TRUE(store.finish());
+      }
+      SkippedSamples skipped;
+      skipped.set_first(7);
+      skipped.set_count(3);
+      EXPECT_EQ(store.roll_back(29, "a test", {skipped}), 20);
+      EXPECT_EQ(store.rollbacks_that_skip(), 1);
+      store.save(synthetic_info(40, mesh), state.pieces);
+      EXPECT_THROW(store.finish(), Fenced);
+    }
+    CheckpointStore next(dir.path(), {.keep_last = 5}, *backend, world);
+    EXPECT_EQ(next.resume(state.pieces)->step, 20);
+    ASSERT_EQ(next.skipped().size(), 1u);
+    EXPECT_EQ(next.skipped()[0].first(), 7u);
   });
 }
 

@@ -1,0 +1,228 @@
+// What can go wrong with real processes, and that nothing of it shows in the result.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "tests/support/service.h"
+
+namespace katman::testing {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+pid_t parent_of(pid_t process) {
+  std::ifstream in("/proc/" + std::to_string(process) + "/stat");
+  std::string line;
+  std::getline(in, line);
+  std::istringstream fields(line.substr(line.rfind(')') + 1));
+  std::string state;
+  pid_t parent = 0;
+  fields >> state >> parent;
+  return parent;
+}
+
+// As on a disk that is full: no file of this process may grow any more.
+void fill_the_disk_of(pid_t process) {
+  const rlimit nothing{1, 1};
+  ASSERT_EQ(prlimit(process, RLIMIT_FSIZE, &nothing, nullptr), 0);
+}
+
+nlohmann::json sample_digest(const std::string& directory) {
+  const Result result =
+      run({katman(), "checkpoint", "inspect", "--json", small_run().path(directory)});
+  return nlohmann::json::parse(result.output).at("counters").at("sample_digest");
+}
+
+TEST(Faults, a_rank_that_stands_still_is_named_and_replaced) {
+  Service service("still", {"--silent-after=8"});
+  service.submit("a", {"steps=1000000", "mesh.dp=2", "checkpoint.every_steps=20"});
+  service.wait_for("a", RunView::RUNNING, 20);
+  std::this_thread::sleep_for(std::chrono::seconds(2));  // both ranks have said who they are
+  const pid_t victim = service.workers("a").at(1);
+  ::kill(victim, SIGSTOP);
+  const auto begin = Clock::now();
+  RunView view;
+  service.eventually("it is noticed", [&] {
+    view = service.client().show("a");
+    return view.state() == RunView::RECOVERING || view.generation() > 1;
+  });
+  std::cout << "a rank that stands still was noticed after " << seconds_since(begin) << " s\n";
+  service.wait_for_restart("a", 1);
+  std::string killed;
+  WatchRequest all;
+  all.set_run("a");
+  service.client().watch(all, [&](const Event& event) {
+    if (event.kind() == "kill") killed = event.text();
+    return event.kind() != "kill";
+  });
+  EXPECT_NE(killed.find(fmt::format("process {}", victim)), std::string::npos) << killed;
+  EXPECT_NE(killed.find("rank 0 waits for"), std::string::npos) << killed;
+}
+
+TEST(Faults, a_rank_on_a_full_disk_says_so_and_the_run_goes_on_when_there_is_room) {
+  Service service("full");
+  service.submit("a", {"steps=1000000", "checkpoint.every_steps=20"});
+  const RunView view = service.wait_for("a", RunView::RUNNING, 20);
+  fill_the_disk_of(service.workers("a").at(0));
+  service.wait_for_restart("a", view.generation());
+  std::string why;
+  WatchRequest all;
+  all.set_run("a");
+  service.client().watch(all, [&](const Event& event) {
+    if (event.text().find("recovering") == 0) why = event.text();
+    return why.empty();
+  });
+  EXPECT_NE(why.find("is the disk full?"), std::string::npos) << why;
+}
+
+TEST(Faults, a_rank_that_wakes_up_after_its_successor_has_finished_changes_nothing) {
+  const std::vector<std::string> sets = {"steps=4000", "checkpoint.every_steps=20",
+                                         "directory=" + small_run().path("asleep"),
+                                         "data.corpus=" + small_run().corpus()};
+  std::vector<std::string> words = {katman(), "train", small_run().path("run.textproto"),
+                                    "--check"};
+  for (const std::string& set : sets) words.insert(words.end(), {"--set", set});
+  std::ofstream(small_run().path("asleep.textproto")) << run(words).output;
+  Process sleeper({katman(), "worker", small_run().path("asleep.textproto")},
+                  small_run().path("asleep.log"));
+  const auto end = Clock::now() + std::chrono::seconds(60);
+  while (small_run().losses("asleep").size() < 30 && Clock::now() < end)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  sleeper.signal(SIGSTOP);
+  const Result next = run({katman(), "worker", small_run().path("asleep.textproto")});
+  ASSERT_EQ(next.status, 0) << next.output;
+  const auto before = small_run().newest_checkpoint("asleep");
+  sleeper.signal(SIGCONT);
+  EXPECT_EQ(sleeper.wait(), 1);
+  EXPECT_NE(read_file(small_run().path("asleep.log")).find("may not write"), std::string::npos);
+  EXPECT_EQ(small_run().newest_checkpoint("asleep"), before);
+}
+
+TEST(Faults, an_orchestrator_that_is_away_holds_up_no_step_and_misses_no_figure) {
+  Service service("away");
+  const uint64_t steps = 3000;
+  service.submit("a", {"steps=3000", "checkpoint.every_steps=100"});
+  const uint64_t before = service.wait_for("a", RunView::RUNNING, 100).step();
+  service.process().signal(SIGSTOP);
+  std::this_thread::sleep_for(std::chrono::seconds(4));
+  const size_t done = small_run().losses(service.directory("a")).size();
+  service.process().signal(SIGCONT);
+  EXPECT_GT(done, before + 20) << "training goes on";
+  const RunView view = service.wait_for("a", RunView::COMPLETED);
+  EXPECT_EQ(view.restarts(), 0u) << "its own absence is nobody's fault";
+  expect_every_step_once(service, "a", steps);
+}
+
+// Faults one after the other, each once the run has got further than before the last one.
+class Soak {
+ public:
+  Soak(int faults, unsigned seed) : faults_(faults), random_(seed) {}
+
+  void run() {
+    service_.submit("a", sets());
+    uint64_t reached = 0;
+    for (int i = 0; i < faults_ && !over(); ++i) {
+      service_.eventually("it gets further", [&] {
+        return over() || (view().state() == RunView::RUNNING && view().committed() > reached &&
+                          service_.workers("a").size() == 2);
+      });
+      if (over()) break;
+      reached = view().committed();
+      happen();
+      ++happened_;
+    }
+    const RunView done = service_.wait_for("a", RunView::COMPLETED);
+    EXPECT_EQ(done.step(), steps());
+    std::cout << happened_ << " faults, " << done.restarts() << " restarts, " << done.generation()
+              << " generations; a crash was noticed after " << mean(noticed_) << " s (at most "
+              << worst(noticed_) << "), training went on after " << mean(back_) << " s (at most "
+              << worst(back_) << ")\n";
+    EXPECT_EQ(happened_, faults_) << "the run was too short";
+  }
+
+  std::vector<std::string> sets() const {
+    return {"steps=" + std::to_string(steps()), "mesh.dp=2", "checkpoint.every_steps=10"};
+  }
+  uint64_t steps() const { return 150 * static_cast<uint64_t>(faults_); }
+  Service& service() { return service_; }
+
+ private:
+  RunView view() const { return service_.client().show("a"); }
+  bool over() const { return view().state() == RunView::COMPLETED; }
+
+  void happen() {
+    const auto workers = service_.workers("a");
+    if (workers.size() != 2) return;
+    const int kind = static_cast<int>(random_() % 6);
+    const pid_t worker = workers[random_() % 2];
+    SCOPED_TRACE(kind);
+    if (kind <= 1) return crash(worker);
+    if (kind == 2) return crash(parent_of(worker));  // mpirun
+    if (kind == 3) return fill_the_disk_of(worker);
+    if (kind == 4) {  // it comes back before anybody minds
+      ::kill(worker, SIGSTOP);
+      std::this_thread::sleep_for(std::chrono::milliseconds(300));
+      ::kill(worker, SIGCONT);
+      return;
+    }
+    service_.process().signal(SIGKILL);
+    service_.process().wait();
+    if (random_() % 2) ::kill(worker, SIGKILL);  // while nobody looks
+    service_.start();
+  }
+
+  void crash(pid_t process) {
+    const uint64_t generation = view().generation();
+    const auto begin = Clock::now();
+    ::kill(process, SIGKILL);
+    service_.eventually("it is noticed", [&] {
+      return over() || view().state() != RunView::RUNNING || view().generation() > generation;
+    });
+    noticed_.push_back(seconds_since(begin));
+    service_.eventually("it goes on", [&] {
+      return over() || (view().generation() > generation && view().state() == RunView::RUNNING);
+    });
+    back_.push_back(seconds_since(begin));
+  }
+
+  static double mean(const std::vector<double>& values) {
+    double sum = 0;
+    for (const double value : values) sum += value;
+    return values.empty() ? 0 : sum / static_cast<double>(values.size());
+  }
+  static double worst(const std::vector<double>& values) {
+    return values.empty() ? 0 : *std::ranges::max_element(values);
+  }
+
+  const int faults_;
+  std::mt19937 random_;
+  Service service_{"soak"};
+  int happened_ = 0;
+  std::vector<double> noticed_, back_;
+};
+
+// KATMAN_FAULTS=100 for a long one, KATMAN_SEED for another order.
+TEST(Faults, after_many_at_random_the_weights_are_those_of_an_undisturbed_run) {
+  const char* faults = std::getenv("KATMAN_FAULTS");
+  const char* seed = std::getenv("KATMAN_SEED");
+  Soak soak(faults ? std::atoi(faults) : 10, seed ? static_cast<unsigned>(std::atoi(seed)) : 1);
+  soak.run();
+  ASSERT_EQ(small_run().train("untouched", soak.sets()).status, 0);
+  expect_same_training("untouched", soak.service().directory("a"));
+  EXPECT_EQ(sample_digest("untouched"), sample_digest(soak.service().directory("a")));
+  expect_every_step_once(soak.service(), "a", soak.steps());
+}
+
+}  // namespace
+}  // namespace katman::testing

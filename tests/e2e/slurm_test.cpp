@@ -1,0 +1,104 @@
+// Runs as jobs of a real SLURM.
+#include "tests/support/slurm.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include "tests/support/service.h"
+
+namespace katman::testing {
+namespace {
+
+TEST(Slurm, a_run_survives_its_time_limit_its_orchestrator_and_another_layout) {
+  if (!Slurm::installed()) GTEST_SKIP() << "slurm-wlm and munge are not installed";
+  const Slurm slurm;
+  Service service("slurm", {"--launcher=slurm"});
+  // SLURM looks at time limits twice a minute: with a notice as long as the limit, it gives it the
+  // first time it looks.
+  service.submit("a", {"steps=1000000", "mesh.pp=2", "checkpoint.every_steps=100",
+                       "launch.time_limit_minutes=1", "launch.notice_s=60"});
+  const RunView first = service.wait_for("a", RunView::RUNNING, 1);
+  EXPECT_NE(first.job().find("SLURM job"), std::string::npos) << first.job();
+  EXPECT_EQ(service.workers("a").size(), 2u);
+
+  service.process().signal(SIGKILL);
+  service.process().wait();
+  service.eventually("the ranks saved, left, and their job queues again",
+                     [&] { return service.workers("a").empty(); });
+  service.start();
+  const RunView queued = service.client().show("a");
+  EXPECT_EQ(queued.generation(), 1u);
+  const RunView again = service.wait_for("a", RunView::RUNNING, queued.committed() + 1);
+  EXPECT_EQ(again.generation(), 1u) << "the same job goes on";
+  EXPECT_EQ(again.restarts(), 0u) << "a time limit is no error";
+  EXPECT_GE(again.committed(), first.step());
+
+  CommandRequest narrower;
+  narrower.set_run("a");
+  narrower.set_verb(RESTART_RUN);
+  narrower.set_layout("tp=1 dp=1 pp=1");
+  EXPECT_EQ(service.command(narrower).outcome(), CommandResult::DONE);
+  service.wait_for("a", RunView::RUNNING, service.client().show("a").committed() + 1);
+  EXPECT_EQ(service.workers("a").size(), 1u);
+
+  const CommandResult killed = service.command("a", KILL_RUN);
+  EXPECT_EQ(killed.outcome(), CommandResult::DONE) << killed.text();
+  EXPECT_TRUE(service.workers("a").empty());
+  EXPECT_EQ(run({"squeue", "--noheader"}).output, "") << "nothing is left in the queue";
+}
+
+TEST(Slurm, what_it_refuses_is_said_and_a_rank_that_died_is_started_again) {
+  if (!Slurm::installed()) GTEST_SKIP() << "slurm-wlm and munge are not installed";
+  const Slurm slurm;
+  Service service("slurm-refuses", {"--launcher=slurm"});
+  service.submit("wrong", {"launch.partition=nowhere"});
+  const RunView refused = service.wait_for("wrong", RunView::FAILED);
+  EXPECT_NE(refused.why().find("sbatch refused it"), std::string::npos) << refused.why();
+  service.submit("a", {"steps=1000000"});
+  service.wait_for("a", RunView::RUNNING, 1);
+  ::kill(service.workers("a").at(0), SIGKILL);
+  service.wait_for_restart("a", 1);
+  EXPECT_EQ(service.client().show("a").restarts(), 1u) << "a job that died is an error";
+}
+
+TEST(Slurm, the_job_script_goes_on_in_its_next_allocation_without_an_orchestrator) {
+  if (!Slurm::installed()) GTEST_SKIP() << "slurm-wlm and munge are not installed";
+  const Slurm slurm;
+  const std::string log = small_run().path("job.log");
+  std::vector<std::string> words = {"sbatch",
+                                    "--parsable",
+                                    "--ntasks=2",
+                                    "--output=" + log,
+                                    "--export=ALL,KATMAN=" + katman(),
+                                    Slurm::job_script(),
+                                    small_run().path("run.textproto")};
+  for (const std::string& set :
+       {"directory=" + small_run().path("job"), "data.corpus=" + small_run().corpus(),
+        std::string("mesh.pp=2"), std::string("steps=1000"), std::string("device.precision=fp32")})
+    words.insert(words.end(), {"--set", set});
+  const Result submitted = run(words);
+  ASSERT_EQ(submitted.status, 0) << submitted.output;
+  const std::string job = std::to_string(std::stoi(submitted.output));
+  const auto eventually = [&](const std::string& what, const auto& condition) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(90);
+    while (!condition()) {
+      ASSERT_LT(std::chrono::steady_clock::now(), end) << what << "\n" << read_file(log);
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+  };
+  eventually("it trains", [&] { return small_run().losses("job").size() >= 20; });
+  // What SLURM itself sends ahead of a time limit.
+  EXPECT_EQ(run({"scancel", "--batch", "--signal=USR1", job}).status, 0);
+  eventually("it queues again", [&] {
+    return run({"squeue", "--noheader", "--format=%T", "--jobs=" + job}).output == "PENDING\n";
+  });
+  EXPECT_LT(small_run().losses("job").size(), 1000u);
+  eventually("it ends", [&] { return small_run().losses("job").size() == 1000; });
+  EXPECT_NE(read_file(log).find("going on after step"), std::string::npos) << read_file(log);
+  ASSERT_EQ(
+      small_run().train("no-job", {"mesh.pp=2", "steps=1000", "device.precision=fp32"}).status, 0);
+  EXPECT_EQ(small_run().losses("no-job"), small_run().losses("job"));
+}
+
+}  // namespace
+}  // namespace katman::testing
