@@ -24,7 +24,7 @@ struct OrchestrateOptions {
   std::string data = "orchestrator-data";
   std::string listen = "127.0.0.1:7410", dashboard = "127.0.0.1:7411", advertise;
   std::string launcher = "local", command, slurm_start = SlurmOptions().starter;
-  std::string tokens, tls_certificate, tls_key, tls_ca;
+  std::string hosts, tokens, tls_certificate, tls_key, tls_ca;
   int slots = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   FleetPolicy policy;
 };
@@ -32,7 +32,9 @@ struct OrchestrateOptions {
 // The chosen one first: it starts runs that do not say otherwise.
 std::vector<std::unique_ptr<Launcher>> launchers(const OrchestrateOptions& options) {
   std::vector<std::unique_ptr<Launcher>> all;
-  all.push_back(std::make_unique<LocalLauncher>(options.slots));
+  all.push_back(std::make_unique<LocalLauncher>(
+      options.hosts.empty() ? std::vector<Node>{{"this machine", options.slots}}
+                            : parse_nodes(options.hosts)));
   all.push_back(std::make_unique<SlurmLauncher>(SlurmOptions{.starter = options.slurm_start}));
   if (!options.command.empty()) all.push_back(std::make_unique<CommandLauncher>(options.command));
   const auto chosen = std::ranges::find(all, options.launcher, &Launcher::name);
@@ -70,6 +72,10 @@ std::string address_for_workers(const OrchestrateOptions& options, const std::st
 }
 
 void run_orchestrate(OrchestrateOptions options) {
+  if (!options.hosts.empty()) {
+    options.slots = 0;
+    for (const Node& node : parse_nodes(options.hosts)) options.slots += node.slots;
+  }
   options.policy.slots = options.slots;
   const StopSignals signals;
   Reach workers;

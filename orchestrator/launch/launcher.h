@@ -17,7 +17,7 @@ namespace katman {
 // One generation of a run. Everything about it lies in files below the run's directory, so that an
 // orchestrator that was restarted finds it again.
 struct Job {
-  RunSpec spec;  // completed; its directory is the run's
+  RunSpec spec = {};  // completed; its directory is the run's
   uint64_t generation = 0;
   Reach report_to = {};   // the orchestrator
   bool terminal = false;  // what the ranks say ends at one
