@@ -5,6 +5,7 @@
 
 #include <thread>
 
+#include "core/backend.h"
 #include "tests/support/comm_conformance.h"
 #include "tests/support/ranks.h"
 
@@ -16,7 +17,8 @@ TEST(Observed, has_every_property_of_a_communicator) {
   for (const CommCase& property : comm_cases())
     run_ranks(3, [&](Comm& world) {
       Waiting waiting;
-      property.run(*observed(world, waiting));
+      const auto backend = make_backend("reference");
+      property.run(*observed(world, waiting), *backend);
       EXPECT_EQ(waiting.now().what, "") << property.name;
     });
 }
