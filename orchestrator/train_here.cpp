@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -23,10 +24,15 @@ namespace {
 constexpr std::chrono::milliseconds look_every{50};
 constexpr const char* usual_dashboard = "127.0.0.1:7411";
 
+// On another layout, it may use all of this machine.
+int slots_for(const RunSpec& spec) {
+  return std::max(Job{.spec = spec}.ranks(), static_cast<int>(std::thread::hardware_concurrency()));
+}
+
 OrchestratorOptions options_of(const RunSpec& spec) {
   OrchestratorOptions options;
   options.data = std::filesystem::path(spec.directory()) / "orchestrator";
-  options.policy.slots = Job{.spec = spec}.ranks();
+  options.policy.slots = slots_for(spec);
   options.look_every = look_every;
   options.embedded = true;
   return options;
@@ -48,7 +54,7 @@ std::unique_ptr<Dashboard> open_dashboard(Orchestrator& orchestrator, const std:
 class Training {
  public:
   Training(const RunSpec& spec, const std::string& dashboard)
-      : Training(spec, dashboard, std::make_unique<AttachedLauncher>(Job{.spec = spec}.ranks())) {}
+      : Training(spec, dashboard, std::make_unique<AttachedLauncher>(slots_for(spec))) {}
 
   void to_the_end() {
     while (!is_over(orchestrator_.show(name_))) {
@@ -93,9 +99,8 @@ class Training {
   }
 
   bool is_over(const RunView& run) {
-    if (run.version() != seen_ &&
-        (run.state() == RunView::RECOVERING || run.state() == RunView::PAUSED))
-      spdlog::warn("{}: {}", to_string(run.state()), run.why());
+    if (run.version() != seen_ && run.state() == RunView::PAUSED)
+      spdlog::info("paused {}; resume it where it was paused, or end this with Ctrl-C", run.why());
     seen_ = run.version();
     return run.state() == RunView::COMPLETED || run.state() == RunView::STOPPED ||
            run.state() == RunView::FAILED || run.state() == RunView::ATTENTION;

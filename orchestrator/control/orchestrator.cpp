@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cmath>
 #include <fstream>
+#include <set>
 
 #include "core/error.h"
 #include "core/log.h"
@@ -126,13 +127,21 @@ Orchestrator::Watched& Orchestrator::watched(const std::string& run, uint64_t ge
   return watched_.try_emplace(run, job).first->second;
 }
 
+void Orchestrator::say(const Event& event) const {
+  static const std::set<std::string> unusual = {"kill", "rollback", "suspect"};
+  auto level = spdlog::level::info;
+  if (options_.embedded)
+    level = unusual.contains(event.kind()) || event.text().starts_with("recovering")
+                ? spdlog::level::warn
+                : spdlog::level::debug;
+  spdlog::log(level, "{}: {}{}", event.run(), event.kind() == "state" ? "" : event.kind() + ": ",
+              event.text());
+}
+
 // Written down first, done then: what was started is known to whoever comes after a crash.
 void Orchestrator::act(Effects effects, const CommandRequest* command) {
   store_.write(effects, fleet_, command);
-  const auto level = options_.embedded ? spdlog::level::debug : spdlog::level::info;
-  for (const Event& event : effects.events)
-    spdlog::log(level, "{}: {}{}", event.run(), event.kind() == "state" ? "" : event.kind() + ": ",
-                event.text());
+  for (const Event& event : effects.events) say(event);
   for (const Effects::Target& target : effects.kills)
     launcher(fleet_.run(target.run).launcher()).kill(watched(target.run, target.generation).job);
   for (const Effects::Rollback& rollback : effects.rollbacks) roll_back(rollback);

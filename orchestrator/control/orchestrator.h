@@ -77,6 +77,7 @@ class Orchestrator {
   void look_once();
   void look_at(Watched& watched);
   void act(Effects effects, const CommandRequest* command = nullptr);
+  void say(const Event& event) const;
   void launch(const Effects::Target& target);
   std::vector<TimeShare> time_spent(const std::string& run);
   void roll_back(const Effects::Rollback& rollback);

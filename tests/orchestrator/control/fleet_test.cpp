@@ -213,6 +213,8 @@ TEST(Fleet, a_job_that_waits_in_a_queue_elsewhere_takes_no_slot_and_its_silence_
   fleet.submit(big, 0);
   fleet.submit(new_run("b"), 0);
   EXPECT_EQ(fleet.passed(0).launches.size(), 2u);
+  fleet.command(command("b", KILL_RUN), 0);
+  fleet.ended("b", 1, crash, 0);
   fleet.reported(report("a", 1, 5), 1);
   for (int now = 2; now < 3000; ++now) {  // the time limit came, and it queues again
     fleet.placed("a", 1, true, "SLURM job 17: waits (Priority)", now);
