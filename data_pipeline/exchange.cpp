@@ -17,7 +17,7 @@ namespace {
 constexpr const char* tokenizer_file = "tokenizer.json";
 
 void step(Progress& progress, uint64_t bytes) {
-  require(!progress.stop, "interrupted; nothing was left behind");
+  require(!progress.stop, "interrupted");
   progress.position += 1;
   progress.documents += 1;
   progress.bytes += bytes;

@@ -105,10 +105,10 @@ Row look_at(const Request& request, const std::string& kind) {
 }
 
 void show_kinds(const Request& request) {
-  require_usage(request.stages * request.micros <= 1 << 17,
+  require_usage(int64_t{request.stages} * std::max(1, request.chunks) * request.micros <= 1 << 17,
                 "{} stages of {} micro-batches are more than anyone can look at; use fewer of "
                 "either",
-                request.stages, request.micros);
+                request.stages * std::max(1, request.chunks), request.micros);
   std::vector<std::string> kinds = {request.kind};
   if (request.kind == "all") kinds = {"gpipe", "1f1b", "interleaved", "zero_bubble"};
   std::vector<Row> rows;
