@@ -90,6 +90,9 @@ class Backend {
   virtual void weights_changed() = 0;
 
   // --- products
+  // Lets products of f32 round their operands to TF32, 10 bits of fraction, where the device has
+  // tensor cores for it: CUDA does, the others ignore it. Off at first.
+  virtual void allow_tf32(bool) {}
   virtual void gemm(const Gemm& g) = 0;
   // db[n] (f32) += sum over rows of dy [T, n].
   virtual void bias_grad(const Tensor& dy, const Tensor& db) = 0;

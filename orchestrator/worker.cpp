@@ -64,6 +64,7 @@ class Run {
         store_(directory_ / "checkpoints", store_options(), *backend_, world_),
         observer_(world_, *backend_, trainer_.config().mesh, directory_, store_.generation()),
         guard_(spec.recovery().spike_factor()) {
+    backend_->allow_tf32(spec.device().precision() == "tf32");
     if (!options.report_to.address.empty())
       link_.emplace(options.report_to, spec.name(), options.generation, world.rank(), waiting_);
   }

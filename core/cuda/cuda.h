@@ -42,6 +42,7 @@ class CudaBackend : public Backend {
   void cast(const Tensor& x, const Tensor& y) override;
   void weights_changed() override {}  // nothing is kept packed
 
+  void allow_tf32(bool on) override { products_.allow_tf32(on); }
   void gemm(const Gemm& g) override;
   void bias_grad(const Tensor& dy, const Tensor& db) override;
 

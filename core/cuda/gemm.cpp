@@ -144,11 +144,16 @@ struct Products::Plan {
   cublasLtMatmulAlgo_t algo = {};
 };
 
-Products::Products(Backend& backend, cudaStream_t stream, bool tf32)
-    : backend_(backend), stream_(stream), tf32_(tf32) {
+Products::Products(Backend& backend, cudaStream_t stream) : backend_(backend), stream_(stream) {
   cublas_check(cublasLtCreate(&handle_), "start cuBLASLt");
 }
 Products::~Products() { (void)cublasLtDestroy(handle_); }
+
+void Products::allow_tf32(bool on) {
+  if (on == tf32_) return;
+  tf32_ = on;
+  plans_.clear();
+}
 
 std::unique_ptr<Products::Plan> Products::describe(const Gemm& g, const GemmKind& kind) const {
   auto plan = std::make_unique<Plan>();

@@ -39,9 +39,10 @@ GemmKind kind_of(const Gemm& g, const GemmSize& size);
 // clock ran. Split sums are allowed only where their parts are added in f32 and in order.
 class Products {
  public:
-  // tf32: f32 products on tensor cores, with operands rounded to 10 bits of fraction.
-  Products(Backend& backend, cudaStream_t stream, bool tf32);
+  Products(Backend& backend, cudaStream_t stream);
   ~Products();
+
+  void allow_tf32(bool on);  // see Backend
 
   void run(const Gemm& g);
 
@@ -57,7 +58,7 @@ class Products {
 
   Backend& backend_;
   cudaStream_t stream_;
-  bool tf32_;
+  bool tf32_ = false;
   cublasLtHandle_t handle_ = nullptr;
   Tensor workspace_;
   std::map<GemmKind, std::unique_ptr<Plan>> plans_;

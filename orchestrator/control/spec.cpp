@@ -136,8 +136,12 @@ void complete_rest(RunSpec& spec) {
   if (device.precision().empty()) device.set_precision("bf16");
   require_usage(is_one_of(device.kind(), {"cpu", "reference"}) || device.kind().starts_with("cuda"),
                 "device.kind is '{}'; use cpu, reference or cuda:N", device.kind());
-  require_usage(is_one_of(device.precision(), {"fp32", "bf16"}),
-                "device.precision is '{}'; use fp32 or bf16", device.precision());
+  require_usage(is_one_of(device.precision(), {"fp32", "tf32", "bf16"}),
+                "device.precision is '{}'; use fp32, tf32 or bf16", device.precision());
+  require_usage(device.precision() != "tf32" || device.kind().starts_with("cuda"),
+                "device.precision is tf32, which only CUDA devices have; with device.kind '{}' use "
+                "fp32 or bf16",
+                device.kind());
   require_usage(device.threads() <= 1024, "device.threads is {}; use at most 1024",
                 device.threads());
 }
@@ -257,7 +261,7 @@ TrainConfig train_config(const RunSpec& spec, int64_t tokenizer_vocabulary) {
   config.batch_sequences =
       (int64_t{spec.data().batch_tokens()} + config.model.sequence - 1) / config.model.sequence;
   config.micro_batch = spec.data().micro_batch();
-  config.precision = spec.device().precision() == "fp32" ? DType::f32 : DType::bf16;
+  config.precision = spec.device().precision() == "bf16" ? DType::bf16 : DType::f32;
   config.seed = spec.seed();
   config.schedule = spec.mesh().schedule();
   config.chunks = static_cast<int>(spec.mesh().chunks());

@@ -75,6 +75,21 @@ INSTANTIATE_TEST_SUITE_P(all, CudaBackendTest, ::testing::Values("emulated", "cu
                            return info.param == "emulated" ? "emulated" : "cuda_0";
                          });
 
+TEST_P(CudaBackendTest, tf32_rounds_the_operands_of_f32_products_while_it_is_allowed) {
+  const auto backend = test_backend(GetParam());
+  const Tensor a = normal(*backend, {32, 64}, Key(1)), b = normal(*backend, {64, 16}, Key(2));
+  const auto product = [&](bool tf32) {
+    backend->allow_tf32(tf32);
+    const Tensor c = backend->empty({32, 16}, DType::f32);
+    backend->gemm({.a = a, .b = b, .c = c});
+    return read(*backend, c);
+  };
+  const Values exact = product(false), rounded = product(true);
+  EXPECT_GT(distance(rounded, exact), 1e-5);
+  EXPECT_LT(distance(rounded, exact), 1e-3);
+  EXPECT_EQ(product(false), exact);
+}
+
 // The emulated library proposes a second algorithm for every product, which always looks faster and
 // adds in another order. The first one adds as the reference does.
 TEST(EmulatedCuda, an_algorithm_that_is_faster_but_has_other_bits_is_not_taken) {

@@ -18,6 +18,15 @@ void put(void* data, cudaDataType_t type, int64_t at, float value) {
     static_cast<bf16*>(data)[at] = bf16(value);
 }
 
+// To 10 bits of fraction, to nearest.
+float to_tf32(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  bits = (bits + 0x1000) & ~0x1fffu;
+  std::memcpy(&x, &bits, sizeof bits);
+  return x;
+}
+
 // cuBLASLt's GELU is the tanh form.
 double gelu_tanh(double x) { return std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)); }
 float gelu(float x) { return static_cast<float>(0.5 * x * (1 + gelu_tanh(x))); }
@@ -48,6 +57,9 @@ struct Product {
   float alpha, beta;
   bool backwards;
 
+  float operand(float x) const {
+    return desc.compute == CUBLAS_COMPUTE_32F_FAST_TF32 ? to_tf32(x) : x;
+  }
   float sum(const std::vector<float>& row, const std::vector<float>& column) const {
     float total = 0;
     const auto k = static_cast<int64_t>(row.size());
@@ -73,10 +85,11 @@ struct Product {
   void run() const {
     std::vector<std::vector<float>> rows(static_cast<size_t>(d_layout.rows));
     for (int64_t i = 0; i < d_layout.rows; ++i)
-      for (int64_t q = 0; q < a.cols(); ++q) rows[static_cast<size_t>(i)].push_back(a.at(i, q));
+      for (int64_t q = 0; q < a.cols(); ++q)
+        rows[static_cast<size_t>(i)].push_back(operand(a.at(i, q)));
     for (int64_t j = 0; j < d_layout.cols; ++j) {
       std::vector<float> column;
-      for (int64_t q = 0; q < b.rows(); ++q) column.push_back(b.at(q, j));
+      for (int64_t q = 0; q < b.rows(); ++q) column.push_back(operand(b.at(q, j)));
       for (int64_t i = 0; i < d_layout.rows; ++i)
         finish(i, j, alpha * sum(rows[static_cast<size_t>(i)], column));
     }
@@ -112,9 +125,9 @@ size_t cublasLtGetVersion() { return 0; }
 const char* cublasLtGetStatusString(cublasStatus_t status) {
   return status == CUBLAS_STATUS_INVALID_VALUE ? "CUBLAS_STATUS_INVALID_VALUE" : "an error";
 }
-cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* desc, cublasComputeType_t,
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* desc, cublasComputeType_t compute,
                                         cudaDataType_t) {
-  *desc = new cublasLtMatmulDescOpaque_t;
+  *desc = new cublasLtMatmulDescOpaque_t{.compute = compute};
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc) {

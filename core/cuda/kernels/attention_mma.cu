@@ -7,119 +7,13 @@
 #include "core/cuda/kernels/attention.cuh"
 #include "core/cuda/kernels/launch.h"
 #include "core/cuda/kernels/reduce.cuh"
-#include "core/cuda/kernels/tensor_core.cuh"
+#include "core/cuda/kernels/token_tiles.cuh"
 
 namespace katman::kernels {
 namespace {
 
-constexpr int warps = 4, threads = warps * warp_threads;
-constexpr int own_rows = 16 * warps;  // rows of the tile that the block's warps own
+constexpr int own_rows = 16 * token_warps;  // rows of the tile that the block's warps own
 constexpr float log2_e = 1.4426950409f;
-
-// Tokens by D elements in shared memory. Chunks of 16 bytes are permuted within their row, so that
-// the eight rows that ldmatrix reads at once lie in different banks.
-template <int D>
-__device__ bf16* chunk_at(bf16* tile, int row, int chunk) {
-  return tile + row * D + ((chunk ^ (row & 7)) * 8);
-}
-
-// Starts fetching tokens [begin, begin + Rows) of a head; zeros from `end` on.
-template <int Rows, int D>
-__device__ void fetch(bf16* tile, const bf16* head, int64_t token_stride, int64_t begin,
-                      int64_t end) {
-  constexpr int chunks = D / 8;
-  for (int at = threadIdx.x; at < Rows * chunks; at += threads) {
-    const int row = at / chunks, chunk = at % chunks;
-    const bool valid = begin + row < end;
-    const bf16* from = valid ? head + (begin + row) * token_stride + chunk * 8 : head;
-    copy_async(chunk_at<D>(tile, row, chunk), from, valid);
-  }
-}
-
-// Sums of 16 rows by 8 N columns, as the tensor core leaves them.
-template <int N>
-struct Sums {
-  float value[N][4];
-
-  __device__ void clear() {
-#pragma unroll
-    for (int n = 0; n < N; ++n)
-#pragma unroll
-      for (int e = 0; e < 4; ++e) value[n][e] = 0;
-  }
-  // f(sum, row - first row of the lane: 0 or 8, column), for every element of this lane.
-  template <class F>
-  __device__ void each(F f) {
-    const int pair = threadIdx.x % 4 * 2;
-#pragma unroll
-    for (int n = 0; n < N; ++n)
-#pragma unroll
-      for (int e = 0; e < 4; ++e) f(value[n][e], e / 2, n * 8 + pair + e % 2);
-  }
-};
-
-// sums = A B^T: A is 16 rows of `a` from first_row on, B is 8 N rows of `b`; both have D columns.
-template <int D, int N>
-__device__ void multiply_rows(Sums<N>& sums, bf16* a, int first_row, bf16* b) {
-  const int lane = threadIdx.x % warp_threads, matrix = lane / 8, row = lane % 8;
-  sums.clear();
-#pragma unroll
-  for (int k = 0; k < D / 16; ++k) {
-    uint32_t left[4], right[4];
-    load_matrices(left, chunk_at<D>(a, first_row + matrix % 2 * 8 + row, 2 * k + matrix / 2));
-#pragma unroll
-    for (int n = 0; n < N; n += 2) {
-      load_matrices(right, chunk_at<D>(b, n * 8 + matrix / 2 * 8 + row, 2 * k + matrix % 2));
-      multiply_add(sums.value[n], left, right[0], right[1]);
-      multiply_add(sums.value[n + 1], left, right[2], right[3]);
-    }
-  }
-}
-
-// sums += P B: P is 16 rows by 8 K columns in registers, B is 8 K rows of `b`, of D columns.
-template <int D, int K>
-__device__ void multiply_registers(Sums<D / 8>& sums, const Sums<K>& p, bf16* b) {
-  const int lane = threadIdx.x % warp_threads, matrix = lane / 8, row = lane % 8;
-#pragma unroll
-  for (int k = 0; k < K; k += 2) {
-    const uint32_t left[4] = {pack_pair(p.value[k][0], p.value[k][1]),
-                              pack_pair(p.value[k][2], p.value[k][3]),
-                              pack_pair(p.value[k + 1][0], p.value[k + 1][1]),
-                              pack_pair(p.value[k + 1][2], p.value[k + 1][3])};
-#pragma unroll
-    for (int n = 0; n < D / 8; n += 2) {
-      uint32_t right[4];
-      load_matrices_transposed(right, chunk_at<D>(b, k * 8 + matrix % 2 * 8 + row, n + matrix / 2));
-      multiply_add(sums.value[n], left, right[0], right[1]);
-      multiply_add(sums.value[n + 1], left, right[2], right[3]);
-    }
-  }
-}
-
-// Rounds a warp's sums and writes them to tokens begin + first_row ... of a head, by way of its own
-// rows of `tile`, so that 16 bytes go at a time.
-template <int D>
-__device__ void put(Sums<D / 8>& sums, bf16* tile, int first_row, bf16* head, int64_t token_stride,
-                    int64_t begin, int64_t end) {
-  const int lane = threadIdx.x % warp_threads;
-  __syncwarp();
-#pragma unroll
-  for (int n = 0; n < D / 8; ++n)
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int row = first_row + lane / 4 + 8 * half;
-      *reinterpret_cast<uint32_t*>(chunk_at<D>(tile, row, n) + lane % 4 * 2) =
-          pack_pair(sums.value[n][2 * half], sums.value[n][2 * half + 1]);
-    }
-  __syncwarp();
-  constexpr int chunks = D / 8;
-  for (int at = lane; at < 16 * chunks; at += warp_threads) {
-    const int row = first_row + at / chunks, chunk = at % chunks;
-    if (begin + row < end)
-      store(load<bf16, 8>(chunk_at<D>(tile, row, chunk)),
-            head + (begin + row) * token_stride + chunk * 8);
-  }
-}
 
 // Over the four lanes that share a row.
 __device__ float quad_max(float x) {
@@ -129,23 +23,6 @@ __device__ float quad_max(float x) {
 __device__ float quad_sum(float x) {
   x += __shfl_xor_sync(all_lanes, x, 1);
   return x + __shfl_xor_sync(all_lanes, x, 2);
-}
-
-// Runs work(buffer, begin) for the tiles [first, end) of `step` tokens: fetch_tile(buffer, begin)
-// starts the next one's copies before the work on this one.
-template <class Fetch, class Work>
-__device__ void stream_tiles(int64_t first, int64_t end, int step, Fetch fetch_tile, Work work) {
-  if (first < end) fetch_tile(0, first);
-  close_copies();
-  int buffer = 0;
-  for (int64_t begin = first; begin < end; begin += step, buffer ^= 1) {
-    if (begin + step < end) fetch_tile(buffer ^ 1, begin + step);
-    close_copies();
-    wait_copies<1>();
-    __syncthreads();
-    work(buffer, begin);
-    __syncthreads();
-  }
 }
 
 // The first position that any query of [begin, end) may look at, rounded down to a tile.
@@ -176,7 +53,7 @@ __device__ int64_t stats_offset(const AttentionForward<bf16>& p, HeadIndex at) {
 // --- forward
 
 template <int D>
-__global__ void __launch_bounds__(threads) forward_kernel(AttentionForward<bf16> p) {
+__global__ void __launch_bounds__(token_threads) forward_kernel(AttentionForward<bf16> p) {
   constexpr int step = 64, N = step / 8;
   bf16* q = shared_memory<bf16>();
   bf16 *k = q + own_rows * D, *v = k + 2 * step * D;
@@ -264,7 +141,7 @@ template <int D>
 constexpr int backward_step = D > 64 ? 32 : 64;
 
 template <int D>
-__global__ void __launch_bounds__(threads) key_grad_kernel(AttentionBackward<bf16> b) {
+__global__ void __launch_bounds__(token_threads) key_grad_kernel(AttentionBackward<bf16> b) {
   constexpr int step = backward_step<D>, N = step / 8;
   const AttentionForward<bf16>& p = b.forward;
   bf16* k = shared_memory<bf16>();
@@ -321,7 +198,7 @@ __global__ void __launch_bounds__(threads) key_grad_kernel(AttentionBackward<bf1
 }
 
 template <int D>
-__global__ void __launch_bounds__(threads) query_grad_kernel(AttentionBackward<bf16> b) {
+__global__ void __launch_bounds__(token_threads) query_grad_kernel(AttentionBackward<bf16> b) {
   constexpr int step = backward_step<D>, N = step / 8;
   const AttentionForward<bf16>& p = b.forward;
   bf16* q = shared_memory<bf16>();
@@ -378,7 +255,7 @@ __global__ void __launch_bounds__(threads) query_grad_kernel(AttentionBackward<b
 template <int D>
 void start_forward(cudaStream_t stream, const AttentionForward<bf16>& p) {
   const auto heads = static_cast<unsigned>(p.sequences * p.groups * p.queries_per_group);
-  launch(stream, dim3(heads, blocks_for(p.length, own_rows)), threads,
+  launch(stream, dim3(heads, blocks_for(p.length, own_rows)), token_threads,
          (own_rows + 4 * 64) * D * sizeof(bf16), forward_kernel<D>, p);
 }
 
@@ -390,8 +267,8 @@ void start_backward(cudaStream_t stream, const AttentionBackward<bf16>& b) {
   const unsigned tiles = blocks_for(p.length, own_rows);
   constexpr size_t shared = (2 * own_rows + 4 * backward_step<D>)*D * sizeof(bf16);
   attention_delta(stream, b);
-  launch(stream, dim3(groups, tiles), threads, shared, key_grad_kernel<D>, b);
-  launch(stream, dim3(heads, tiles), threads, shared, query_grad_kernel<D>, b);
+  launch(stream, dim3(groups, tiles), token_threads, shared, key_grad_kernel<D>, b);
+  launch(stream, dim3(heads, tiles), token_threads, shared, query_grad_kernel<D>, b);
 }
 
 }  // namespace
