@@ -1,21 +1,22 @@
 #include "core/cuda/gemm.h"
 
-#include <algorithm>
-#include <vector>
+#include <spdlog/spdlog.h>
+
+#include <cmath>
+#include <span>
 
 #include "core/cuda/check.h"
 #include "core/cuda/device.h"
 #include "core/cuda/kernels/compare.h"
 #include "core/cuda/kernels/gemm.h"
 #include "core/cuda/with_type.h"
-#include "core/log.h"
 
 namespace katman {
 namespace {
 
 // What NVIDIA recommends for Hopper; smaller devices need less.
 constexpr int64_t workspace_bytes = 32 << 20;
-constexpr int proposals = 8;
+constexpr int most_proposals = 8;
 // Measuring takes two more results' worth of memory; larger ones trust the first proposal.
 constexpr int64_t most_measured_bytes = 256 << 20;
 
@@ -182,26 +183,27 @@ std::unique_ptr<Products::Plan> Products::describe(const Gemm& g, const GemmKind
   return plan;
 }
 
-void Products::start(const Plan& plan, const cublasLtMatmulAlgo_t& algo, const Gemm& g,
-                     void* d) const {
+cublasStatus_t Products::start(const Plan& plan, const cublasLtMatmulAlgo_t& algo, const Gemm& g,
+                               void* d) const {
   if (has_bias(g))
     set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(g.bias.raw()));
   if (has_aux(g))
     set(plan.desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, static_cast<void*>(g.aux.raw()));
   const float alpha = 1, beta = g.accumulate ? 1 : 0;
-  cublas_check(cublasLtMatmul(handle_, plan.desc.get(), &alpha, g.b.raw(), plan.a.get(), g.a.raw(),
-                              plan.b.get(), &beta, g.c.raw(), plan.c.get(), d, plan.c.get(), &algo,
-                              workspace_.raw(), workspace_bytes, stream_),
-               "start a matrix product");
+  return cublasLtMatmul(handle_, plan.desc.get(), &alpha, g.b.raw(), plan.a.get(), g.a.raw(),
+                        plan.b.get(), &beta, g.c.raw(), plan.c.get(), d, plan.c.get(), &algo,
+                        workspace_.raw(), workspace_bytes, stream_);
 }
 
 float Products::measure_ms(const Plan& plan, const cublasLtMatmulAlgo_t& algo, const Gemm& g,
                            const Tensor& d) const {
   constexpr int runs = 3;
   const Event begin(true), end(true);
-  start(plan, algo, g, d.raw());  // loads the kernel
+  // The first run loads the kernel; it may turn out not to take this product after all.
+  if (start(plan, algo, g, d.raw()) != CUBLAS_STATUS_SUCCESS) return INFINITY;
   begin.record(stream_);
-  for (int run = 0; run < runs; ++run) start(plan, algo, g, d.raw());
+  for (int run = 0; run < runs; ++run)
+    cublas_check(start(plan, algo, g, d.raw()), "measure a matrix product");
   end.record(stream_);
   return end.ms_since(begin) / runs;
 }
@@ -214,9 +216,8 @@ bool Products::same_bits(const Tensor& a, const Tensor& b) const {
   return found == 0;
 }
 
-// Picks the plan's algorithm, or turns to our own kernel when the library has none.
-void Products::choose(Plan& plan, const Gemm& g) {
-  const GemmKind kind = kind_of(g, check_gemm(g));
+// What the heuristics propose, the best first; nothing when the library cannot compute this.
+std::vector<cublasLtMatmulAlgo_t> Products::propose(const Plan& plan, const GemmKind& kind) const {
   cublasLtMatmulPreference_t raw = nullptr;
   cublas_check(cublasLtMatmulPreferenceCreate(&raw), "describe how to choose an algorithm");
   const Preference preference(raw);
@@ -227,13 +228,21 @@ void Products::choose(Plan& plan, const Gemm& g) {
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, kind.alignment[0]);
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, kind.alignment[2]);
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, kind.alignment[2]);
-  std::array<cublasLtMatmulHeuristicResult_t, proposals> found = {};
+  std::array<cublasLtMatmulHeuristicResult_t, most_proposals> found = {};
   int count = 0;
   const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
       handle_, plan.desc.get(), plan.a.get(), plan.b.get(), plan.c.get(), plan.c.get(),
-      preference.get(), proposals, found.data(), &count);
+      preference.get(), most_proposals, found.data(), &count);
   if (status != CUBLAS_STATUS_NOT_SUPPORTED) cublas_check(status, "choose a product's algorithm");
-  if (count == 0) {
+  std::vector<cublasLtMatmulAlgo_t> algorithms;
+  for (const auto& result : std::span(found.data(), static_cast<size_t>(count)))
+    if (result.state == CUBLAS_STATUS_SUCCESS) algorithms.push_back(result.algo);
+  return algorithms;
+}
+
+void Products::choose(Plan& plan, const Gemm& g, const GemmKind& kind) const {
+  const auto algorithms = propose(plan, kind);
+  if (algorithms.empty()) {
     const bool apart = kind.epilogue != Gemm::Epilogue::none;
     plan.way = apart ? Plan::Way::epilogue_apart : Plan::Way::plain;
     spdlog::warn(
@@ -242,16 +251,15 @@ void Products::choose(Plan& plan, const Gemm& g) {
         apart ? " with its epilogue: two kernels compute it" : ": a slow kernel computes it");
     return;
   }
-  plan.algo = found[0].algo;
-  if (count == 1 || g.c.bytes() > most_measured_bytes) return;
+  plan.algo = algorithms[0];
+  if (algorithms.size() == 1 || g.c.bytes() > most_measured_bytes) return;
   const Tensor first = backend_.empty(g.c.shape(), g.c.dtype()),
                other = backend_.empty(g.c.shape(), g.c.dtype());
-  float best = measure_ms(plan, found[0].algo, g, first);
-  for (int i = 1; i < count; ++i) {
-    if (found[static_cast<size_t>(i)].state != CUBLAS_STATUS_SUCCESS) continue;
-    const auto& algo = found[static_cast<size_t>(i)].algo;
-    const float ms = measure_ms(plan, algo, g, other);
-    if (ms >= best || !same_bits(first, other)) continue;
+  float best = INFINITY;  // of those whose result is that of the first one that works
+  for (const auto& algo : algorithms) {
+    const bool is_first = best == INFINITY;
+    const float ms = measure_ms(plan, algo, g, is_first ? first : other);
+    if (ms >= best || !(is_first || same_bits(first, other))) continue;
     best = ms;
     plan.algo = algo;
   }
@@ -263,7 +271,7 @@ const Products::Plan& Products::plan_for(const Gemm& g, const GemmSize& size) {
   if (!plan) {
     if (!workspace_) workspace_ = backend_.empty({workspace_bytes}, DType::u8);
     auto fresh = describe(g, kind);
-    if (fresh->way == Plan::Way::fused) choose(*fresh, g);
+    if (fresh->way == Plan::Way::fused) choose(*fresh, g, kind);
     plan = std::move(fresh);
   }
   return *plan;
@@ -274,7 +282,7 @@ void Products::run(const Gemm& g) {
   const Plan& plan = plan_for(g, size);
   switch (plan.way) {
     case Plan::Way::fused:
-      return start(plan, plan.algo, g, g.c.raw());
+      return cublas_check(start(plan, plan.algo, g, g.c.raw()), "start a matrix product");
     case Plan::Way::plain:
       return run_plain(g, size, g.accumulate, stream_);
     case Plan::Way::epilogue_apart: {

@@ -8,6 +8,7 @@
 #include <compare>
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "core/backend.h"
 #include "core/check.h"
@@ -50,8 +51,12 @@ class Products {
   struct Plan;
   const Plan& plan_for(const Gemm& g, const GemmSize& size);
   std::unique_ptr<Plan> describe(const Gemm& g, const GemmKind& kind) const;
-  void choose(Plan& plan, const Gemm& g);
-  void start(const Plan& plan, const cublasLtMatmulAlgo_t& algo, const Gemm& g, void* d) const;
+  std::vector<cublasLtMatmulAlgo_t> propose(const Plan& plan, const GemmKind& kind) const;
+  // Picks the plan's algorithm, or another way where the library has none.
+  void choose(Plan& plan, const Gemm& g, const GemmKind& kind) const;
+  cublasStatus_t start(const Plan& plan, const cublasLtMatmulAlgo_t& algo, const Gemm& g,
+                       void* d) const;
+  // INFINITY for an algorithm that fails.
   float measure_ms(const Plan& plan, const cublasLtMatmulAlgo_t& algo, const Gemm& g,
                    const Tensor& d) const;
   bool same_bits(const Tensor& a, const Tensor& b) const;

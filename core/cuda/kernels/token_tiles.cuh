@@ -45,7 +45,7 @@ struct Sums {
 #pragma unroll
       for (int e = 0; e < 4; ++e) value[n][e] = 0;
   }
-  // f(sum, row - first row of the lane: 0 or 8, column), for every element of this lane.
+  // f(sum, half, column) for every element of this lane: half 0 is its first row, 1 the row 8 below.
   template <class F>
   __device__ void each(F f) {
     const int pair = threadIdx.x % 4 * 2;
