@@ -1,5 +1,6 @@
 #include "data_pipeline/clean/utf8.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace katman {
@@ -56,6 +57,16 @@ void append_utf8(std::string& out, char32_t point) {
     out += static_cast<char>(0xf0 | point >> 18);
     tail(12), tail(6), tail(0);
   }
+}
+
+size_t incomplete_utf8_bytes(std::string_view text) {
+  for (size_t back = 1; back <= std::min<size_t>(3, text.size()); ++back) {
+    const auto byte = static_cast<unsigned char>(text[text.size() - back]);
+    if ((byte & 0xc0) == 0x80) continue;  // a continuation: look further back
+    const size_t length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
+    return length > back ? back : 0;
+  }
+  return 0;
 }
 
 Utf8Census utf8_census(std::string_view bytes) {

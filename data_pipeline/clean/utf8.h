@@ -30,6 +30,9 @@ inline char32_t next_code_point(std::string_view text, size_t& at) {
 
 void append_utf8(std::string& out, char32_t point);
 
+// How many of the last bytes begin a character whose rest is still to come: 0 to 3.
+size_t incomplete_utf8_bytes(std::string_view text);
+
 // What a look at bytes says about their being UTF-8.
 struct Utf8Census {
   uint64_t multibyte = 0;  // well-formed sequences of two bytes and more

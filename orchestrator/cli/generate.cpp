@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "data_pipeline/clean/utf8.h"
 #include "orchestrator/cli/cli.h"
 #include "orchestrator/loaded_model.h"
 #include "parallel/checkpoint/safetensors.h"
@@ -42,23 +43,12 @@ std::vector<int32_t> prompt_ids(const Request& request, const Tokenizer& tokeniz
   return {ids.begin(), ids.end()};
 }
 
-// How many of the last bytes are the beginning of a character that is not complete yet.
-size_t incomplete_bytes(const std::string& text) {
-  for (size_t back = 1; back <= std::min<size_t>(3, text.size()); ++back) {
-    const auto byte = static_cast<unsigned char>(text[text.size() - back]);
-    if ((byte & 0xc0) == 0x80) continue;  // a continuation: look further back
-    const size_t length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
-    return length > back ? back : 0;
-  }
-  return 0;
-}
-
 // Prints text as it grows, whole characters at a time.
 class Stream {
  public:
   void add(std::string_view bytes) {
     text_ += bytes;
-    const size_t ready = text_.size() - incomplete_bytes(text_);
+    const size_t ready = text_.size() - incomplete_utf8_bytes(text_);
     write(ready - written_);
   }
   void finish() {

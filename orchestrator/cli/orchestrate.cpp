@@ -82,10 +82,10 @@ void run_orchestrate(OrchestrateOptions options) {
   Orchestrator orchestrator({.data = options.data, .policy = options.policy}, launchers(options));
   const Guard guard = katman::guard(options, workers);
   const Server server(orchestrator, options.listen, guard);
-  const Dashboard dashboard(orchestrator, options.dashboard);
+  const Dashboard dashboard(orchestrator, options.dashboard, guard);
   workers.address = address_for_workers(options, server.address());
   orchestrator.start(workers);
-  spdlog::info("dashboard: http://{}/", dashboard.address());
+  spdlog::info("dashboard: {}", dashboard.url());
   spdlog::info("looking after the runs in {}, {} slots; submit with: katman submit RUN.textproto{}",
                options.data, options.slots,
                server.address() == OrchestrateOptions().listen ? "" : " --to " + server.address());

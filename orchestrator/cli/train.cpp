@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "orchestrator/cli/cli.h"
 #include "orchestrator/control/spec.h"
 #include "orchestrator/launch/launcher.h"
@@ -88,6 +89,8 @@ void run_as_worker(const std::string& run_file, const WorkerOptions& options) {
   const auto all = session.world();
   const int rank = rank_of_process(Job{.spec = spec}.mesh(), all->rank());
   const auto world = all->split(0, rank, fmt::format("world of rank {}", rank));
+  // Rank 0 speaks for the run; what others say carries their name.
+  if (rank > 0) spdlog::set_pattern(fmt::format("%^%l%$: [rank {}] %v", rank));
   run_worker(spec, *world, options);
 }
 

@@ -266,8 +266,11 @@ SeriesReply Series::read(const SeriesRequest& request) {
   while (level > 0 && points_at(level - 1) <= most) --level;
   reply.set_width(static_cast<uint64_t>(width_of(level)));
   for (const auto& [generation, begin] : begins) {
-    const int64_t until = std::clamp(discarded_from(begins, generation), from, std::max(from, to));
-    for (const auto& [step, bucket] : cover({*series, generation}, level, from, until))
+    const int64_t first = std::max(from, begin);  // the first bucket says where it really begins
+    const int64_t until =
+        std::clamp(discarded_from(begins, generation), first, std::max(first, to));
+    for (const auto& [step, bucket] :
+         cover({*series, generation}, level, first, std::min(until, to)))
       append(reply, generation, false, step, bucket);
     for (const auto& [step, bucket] : cover({*series, generation}, level, until, to))
       append(reply, generation, true, step, bucket);

@@ -46,6 +46,12 @@ Parameters members(const json& body) {
   };
 }
 
+template <class Asked>
+Asked signed_by(const std::string& who, Asked request) {
+  if (!who.empty()) request.set_actor(who);
+  return request;
+}
+
 // A run like another, under another name and layout.
 SubmitRequest with_layout(const RunSpec& spec, const Parameters& wanted) {
   RunSpec changed = spec;
@@ -168,26 +174,27 @@ std::string Api::layout(const Parameters& wanted) {
   return dump(plan);
 }
 
-std::string Api::check(const std::string& body) {
+std::string Api::check(const std::string& body, const std::string&) {
   return dump(plan_view(orchestrator_.check(from_json<SubmitRequest>(body))));
 }
 
-std::string Api::submit(const std::string& body) {
-  return to_json(orchestrator_.submit(from_json<SubmitRequest>(body)));
+std::string Api::submit(const std::string& body, const std::string& who) {
+  return to_json(orchestrator_.submit(signed_by(who, from_json<SubmitRequest>(body))));
 }
 
-std::string Api::fork(const std::string& body) {
+std::string Api::fork(const std::string& body, const std::string& who) {
   const json wanted = object(body);
   const Parameters parameters = members(wanted);
   require_usage(!parameters("id").empty() && !parameters("name").empty(),
                 "a fork needs an id and a name");
   const RunSpec from = orchestrator_.spec(parameters("run"));
-  return to_json(orchestrator_.fork(with_layout(from, parameters), parameters("run"),
+  return to_json(orchestrator_.fork(signed_by(who, with_layout(from, parameters)),
+                                    parameters("run"),
                                     static_cast<int64_t>(number(parameters, "step"))));
 }
 
-std::string Api::command(const std::string& body) {
-  return to_json(orchestrator_.command(from_json<CommandRequest>(body)));
+std::string Api::command(const std::string& body, const std::string& who) {
+  return to_json(orchestrator_.command(signed_by(who, from_json<CommandRequest>(body))));
 }
 
 fs::path Api::checkpoint(const std::string& run, uint64_t step) {
@@ -197,7 +204,7 @@ fs::path Api::checkpoint(const std::string& run, uint64_t step) {
   return fs::path(details.run().directory()) / "checkpoints" / found->directory();
 }
 
-std::string Api::verify(const std::string& body) {
+std::string Api::verify(const std::string& body, const std::string&) {
   const json wanted = object(body);
   const fs::path directory = checkpoint(members(wanted)("run"), number(members(wanted), "step"));
   verifier_.ask(directory);
@@ -207,7 +214,8 @@ std::string Api::verify(const std::string& body) {
 std::unique_ptr<Generation> Api::generate(const std::string& body) {
   const json wanted = object(body);
   return std::make_unique<Generation>(
-      checkpoint(members(wanted)("run"), number(members(wanted), "step")), GenerateRequest(wanted));
+      checkpoint(members(wanted)("run"), number(members(wanted), "step")), GenerateRequest(wanted),
+      generations_);
 }
 
 }  // namespace katman

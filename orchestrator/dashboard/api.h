@@ -1,6 +1,7 @@
 // What the dashboard answers, without a word about HTTP: parameters in, JSON out.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -31,11 +32,12 @@ class Api {
   std::string batch(const Parameters&);
   std::string layout(const Parameters&);
 
-  std::string check(const std::string& body);
-  std::string submit(const std::string& body);
-  std::string fork(const std::string& body);
-  std::string command(const std::string& body);
-  std::string verify(const std::string& body);
+  // who: whose token it is, which goes before what a body says; empty where nobody needs one.
+  std::string check(const std::string& body, const std::string& who);
+  std::string submit(const std::string& body, const std::string& who);
+  std::string fork(const std::string& body, const std::string& who);
+  std::string command(const std::string& body, const std::string& who);
+  std::string verify(const std::string& body, const std::string& who);
   std::unique_ptr<Generation> generate(const std::string& body);
 
  private:
@@ -52,6 +54,7 @@ class Api {
   Orchestrator& orchestrator_;
   Verifier verifier_;
   Kept runs_, sparks_;
+  std::atomic<int> generations_ = 0;
 };
 
 }  // namespace katman

@@ -2,6 +2,7 @@
 
 #include <httplib.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <nlohmann/json.hpp>
@@ -24,6 +25,7 @@ using httplib::Response;
 using Handled = httplib::Server::HandlerResponse;
 
 constexpr size_t longest_body = 128 << 10, threads = 32;
+constexpr double requests_per_s = 500, requests_at_once = 1000;  // of one address
 constexpr int most_listeners = 24;  // of events; each holds a thread, and others want to be served
 constexpr const char* json_type = "application/json";
 
@@ -49,10 +51,34 @@ httplib::Server::Handler answer(Call call) {
   };
 }
 
+// What a browser may have before it has shown a token.
+bool is_for_everybody(const Request& request) {
+  const auto assets = page_assets();
+  return request.path == "/healthz" || request.path == "/readyz" || request.path == "/api/login" ||
+         std::ranges::any_of(assets,
+                             [&](const Asset& asset) { return asset.path == request.path; });
+}
+
+std::unique_ptr<httplib::Server> make_server(const Guard& guard) {
+  if (!guard.has_tls()) return std::make_unique<httplib::Server>();
+  auto server =
+      std::make_unique<httplib::SSLServer>(guard.tls_certificate.c_str(), guard.tls_key.c_str());
+  require(server->is_valid(),
+          "cannot use the certificate {} with the key {}: both have to be PEM, and belong together",
+          guard.tls_certificate.string(), guard.tls_key.string());
+  return server;
+}
+
 }  // namespace
 
 struct Dashboard::Parts {
-  explicit Parts(Orchestrator& orchestrator) : orchestrator(orchestrator), api(orchestrator) {
+  Parts(Orchestrator& orchestrator, const Guard& guard, bool loopback)
+      : orchestrator(orchestrator),
+        guard(guard),
+        loopback(loopback),
+        api(orchestrator),
+        whole(make_server(guard)),
+        server(*whole) {
     server.new_task_queue = [] { return new httplib::ThreadPool(threads); };
     server.set_payload_max_length(longest_body);
     server.set_keep_alive_timeout(2);
@@ -69,7 +95,7 @@ struct Dashboard::Parts {
                [this](const auto& request, auto& response) { follow_events(request, response); });
   }
 
-  static Handled admit(const Request& request, Response& response) {
+  Handled admit(const Request& request, Response& response) {
     response.set_header("Cache-Control", "no-store");
     response.set_header("X-Content-Type-Options", "nosniff");
     response.set_header("Referrer-Policy", "no-referrer");
@@ -77,11 +103,38 @@ struct Dashboard::Parts {
                         "default-src 'none'; style-src 'self'; script-src 'self'; "
                         "connect-src 'self'; img-src 'self' data:; base-uri 'none'; "
                         "form-action 'none'; frame-ancestors 'none'");
-    if (is_from_our_page(request, true)) return Handled::Unhandled;
-    refuse(response, 403,
-           "not answered: only this page, and programs that send Content-Type: application/json, "
-           "may ask");
-    return Handled::Handled;
+    const auto no = [&](int status, const char* why) {
+      refuse(response, status, why);
+      return Handled::Handled;
+    };
+    if (!rate.allows(request.remote_addr)) return no(429, "too many requests: wait a second");
+    if (!is_from_our_page(request, loopback, guard.has_tls()))
+      return no(403,
+                "not answered: only this page, and programs that send Content-Type: "
+                "application/json, may ask");
+    if (guard.access.open() || is_for_everybody(request)) return Handled::Unhandled;
+    const auto who = guard.access.holder(token_of(request));
+    if (!who || !who->may_see()) return no(401, "show a token: log in, or send it as Bearer");
+    const bool reads = request.method == "GET" || request.path == "/api/check";
+    if (!reads && !who->may_command())
+      return no(403, "a viewer's token shows; to do this takes an operator's");
+    return Handled::Unhandled;
+  }
+
+  // Whose token a request carries; empty where nobody needs one.
+  std::string who(const Request& request) const {
+    const auto holder = guard.access.holder(token_of(request));
+    return holder ? holder->name : "";
+  }
+
+  std::string log_in(const Request& request, Response& response) {
+    const auto body = nlohmann::json::parse(request.body, nullptr, false);
+    const std::string token = body.is_object() ? body.value("token", "") : "";
+    const auto holder = guard.access.holder(token);
+    require_usage(holder && holder->may_see(), "this token is nobody's");
+    response.set_header("Set-Cookie", fmt::format("katman={}; HttpOnly; SameSite=Strict; Path=/{}",
+                                                  token, guard.has_tls() ? "; Secure" : ""));
+    return nlohmann::json{{"name", holder->name}, {"role", to_string(holder->role)}}.dump();
   }
 
   void add_page() {
@@ -110,10 +163,11 @@ struct Dashboard::Parts {
     read("/api/layout", &Api::layout);
   }
 
-  using Write = std::string (Api::*)(const std::string&);
+  using Write = std::string (Api::*)(const std::string& body, const std::string& who);
   void write(const char* path, Write call) {
-    server.Post(path,
-                answer([this, call](const Request& request) { return (api.*call)(request.body); }));
+    server.Post(path, answer([this, call](const Request& request) {
+                  return (api.*call)(request.body, who(request));
+                }));
   }
   void add_writes() {
     write("/api/check", &Api::check);
@@ -121,6 +175,9 @@ struct Dashboard::Parts {
     write("/api/fork", &Api::fork);
     write("/api/command", &Api::command);
     write("/api/verify", &Api::verify);
+    server.Post("/api/login", [this](const Request& request, Response& response) {
+      answer([&](const auto&) { return log_in(request, response); })(request, response);
+    });
     server.Post("/api/generate",
                 [this](const auto& request, auto& response) { generate(request, response); });
   }
@@ -193,16 +250,21 @@ struct Dashboard::Parts {
   }
 
   Orchestrator& orchestrator;
+  const Guard guard;
+  const bool loopback;
   Api api;
+  RateLimit rate{requests_per_s, requests_at_once};
   std::atomic<bool> over = false;
   std::atomic<int> listeners = 0;
-  httplib::Server server;
+  std::unique_ptr<httplib::Server> whole;  // with TLS or without
+  httplib::Server& server;
   std::thread thread;
 };
 
-Dashboard::Dashboard(Orchestrator& orchestrator, const std::string& listen)
-    : parts_(std::make_unique<Parts>(orchestrator)) {
-  const Address wanted = loopback_address(listen);
+Dashboard::Dashboard(Orchestrator& orchestrator, const std::string& listen, const Guard& guard)
+    : tls_(guard.has_tls()) {
+  const Address wanted = listening_address(listen, guard.complete());
+  parts_ = std::make_unique<Parts>(orchestrator, guard, is_loopback(wanted.host));
   httplib::Server& server = parts_->server;
   // httplib sets SO_REUSEPORT by itself, and two orchestrators would share a port in silence.
   server.set_socket_options([](socket_t socket) {

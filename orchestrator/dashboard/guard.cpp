@@ -6,11 +6,11 @@
 
 namespace katman {
 
-bool is_from_our_page(const httplib::Request& request, bool loopback) {
+bool is_from_our_page(const httplib::Request& request, bool loopback, bool tls) {
   const std::string host = request.get_header_value("Host");
   if (loopback && !is_loopback(host.substr(0, host.rfind(':')))) return false;
   const std::string origin = request.get_header_value("Origin");
-  if (!origin.empty() && origin != (loopback ? "http://" : "https://") + host) return false;
+  if (!origin.empty() && origin != (tls ? "https://" : "http://") + host) return false;
   return request.method != "POST" ||
          request.get_header_value("Content-Type").starts_with("application/json");
 }

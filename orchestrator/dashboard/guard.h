@@ -11,8 +11,8 @@ namespace katman {
 
 // A page of another site that is open in the same browser shall not reach us: neither by a name
 // that it lets point here (on loopback, the host must be loopback), nor by a form (JSON only, and
-// from our own origin).
-bool is_from_our_page(const httplib::Request& request, bool loopback);
+// from our own origin, whose scheme is https with TLS).
+bool is_from_our_page(const httplib::Request& request, bool loopback, bool tls);
 
 // The token that a request carries: "Authorization: Bearer TOKEN", or the cookie that the page sets
 // when somebody has logged in. Empty: none.

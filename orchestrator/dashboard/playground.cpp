@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "data_pipeline/clean/utf8.h"
 
 extern char** environ;
 
@@ -22,23 +23,11 @@ namespace {
 
 constexpr int most_children = 4;
 constexpr std::chrono::minutes longest_generation{10};
-std::atomic<int> children = 0;
 
 struct Pipe {
   Pipe() { require(pipe2(ends, O_CLOEXEC) == 0, "cannot make a pipe"); }
   int ends[2];
 };
-
-// How many of the last bytes begin a character whose rest is still to come.
-size_t incomplete_bytes(const std::string& text) {
-  for (size_t back = 1; back <= std::min<size_t>(3, text.size()); ++back) {
-    const auto byte = static_cast<unsigned char>(text[text.size() - back]);
-    if ((byte & 0xc0) == 0x80) continue;
-    const size_t length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
-    return length > back ? back : 0;
-  }
-  return 0;
-}
 
 std::string read_all(int file) {
   std::string text;
@@ -67,10 +56,11 @@ GenerateRequest::GenerateRequest(const nlohmann::json& json) {
   seed = static_cast<uint64_t>(number("seed", 0, 1e15, 1));
 }
 
-Generation::Generation(const fs::path& checkpoint, const GenerateRequest& request)
-    : deadline_(std::chrono::steady_clock::now() + longest_generation) {
-  if (++children > most_children) {
-    --children;
+Generation::Generation(const fs::path& checkpoint, const GenerateRequest& request,
+                       std::atomic<int>& living)
+    : living_(living), deadline_(std::chrono::steady_clock::now() + longest_generation) {
+  if (++living_ > most_children) {
+    --living_;
     throw UsageError("four texts are being made already; wait for one of them to end");
   }
   const Pipe out, err;
@@ -109,7 +99,7 @@ Generation::~Generation() {
   }
   close(output_);
   close(errors_);
-  --children;
+  --living_;
 }
 
 bool Generation::next(std::string& words) {
@@ -121,7 +111,7 @@ bool Generation::next(std::string& words) {
   const ssize_t n = read(output_, some.data(), some.size());
   if (n <= 0) return false;
   incomplete_.append(some.data(), static_cast<size_t>(n));
-  const size_t whole = incomplete_.size() - incomplete_bytes(incomplete_);
+  const size_t whole = incomplete_.size() - incomplete_utf8_bytes(incomplete_);
   words = incomplete_.substr(0, whole);
   incomplete_.erase(0, whole);
   return true;

@@ -6,8 +6,6 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
-#include <functional>
-#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
@@ -28,8 +26,10 @@ struct GenerateRequest {
 // nothing to the orchestrator and is ended with this object.
 class Generation {
  public:
-  // Starts it. At most four live at a time: throws UsageError for a fifth.
-  Generation(const std::filesystem::path& checkpoint, const GenerateRequest& request);
+  // Starts it. living: counts those that live and outlives them; at most four do: throws UsageError
+  // for a fifth.
+  Generation(const std::filesystem::path& checkpoint, const GenerateRequest& request,
+             std::atomic<int>& living);
   ~Generation();
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
@@ -40,6 +40,7 @@ class Generation {
   std::string error();
 
  private:
+  std::atomic<int>& living_;
   pid_t child_ = -1;
   int output_ = -1, errors_ = -1;
   std::string incomplete_;  // the first bytes of a character

@@ -10,9 +10,11 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "data_pipeline/corpus/skipped.h"
 #include "data_pipeline/tokenize/tokenizer.h"
 #include "orchestrator/control/spec.h"
 #include "orchestrator/run_data.h"
+#include "parallel/checkpoint/commit_log.h"
 #include "parallel/pipeline/draw.h"
 #include "parallel/pipeline/measure.h"
 
@@ -45,6 +47,16 @@ Timeline read_timeline(const fs::path& directory) {
     if (!fs::exists(path)) return timeline;
     timeline.ranks.push_back(parse_spans(text_of(path), path.string()));
   }
+}
+
+// The samples that rollbacks of the run left out.
+Skipped left_out(const RunSpec& spec) {
+  const Files files;
+  CommitLog log(fs::path(spec.directory()) / "checkpoints", files);
+  log.refresh();
+  Skipped skipped;
+  for (const SkippedSamples& samples : log.skipped()) skipped.add(samples.first(), samples.count());
+  return skipped;
 }
 
 // Of all forward passes of the first stage.
@@ -131,10 +143,11 @@ json batch_view(const RunSpec& spec, uint64_t step, uint64_t first, uint64_t cou
   count = std::min({count, most_samples, batch - first});
   const Loader loader(corpus, Split::train, config.model.sequence, spec.seed());
   const Tokenizer tokenizer = Tokenizer::load(corpus.tokenizer_path());
+  const Skipped skipped = left_out(spec);
 
   json samples = json::array();
   for (uint64_t i = first; i < first + count; ++i) {
-    const uint64_t index = step * batch + i;
+    const uint64_t index = skipped.nth(step * batch + i);
     const uint64_t begin = loader.first_token(index), end = begin + sequence;
     json documents = json::array();
     for (uint64_t at = begin; at < end;) {

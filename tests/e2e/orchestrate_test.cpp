@@ -1,10 +1,8 @@
 // The orchestrator with real processes: submit, command, kill what can be killed.
 #include <gtest/gtest.h>
-#include <httplib.h>
 #include <signal.h>
 
 #include <map>
-#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "core/error.h"
@@ -120,75 +118,6 @@ TEST(Orchestrate, a_run_goes_back_to_a_checkpoint_and_on_from_there) {
   for (const SeriesPoint& point : series.points()) losses[point.step()].push_back(point.mean());
   ASSERT_EQ(losses[12].size(), 2u) << "steps that were done again stay visible";
   EXPECT_EQ(losses[12][0], losses[12][1]) << "and nothing was skipped: it was the same step";
-}
-
-constexpr const char* json_type = "application/json";
-
-TEST(Dashboard, shows_and_commands_a_live_run) {
-  const Service service("dashboard");
-  httplib::Client browser(service.dashboard());
-  EXPECT_NE(browser.Get("/")->body.find("<title>Katman</title>"), std::string::npos);
-  service.submit("seen", {"steps=100000", "checkpoint.every_steps=20", "mesh.pp=2"});
-  service.wait_for("seen", RunView::RUNNING, 30);
-  const nlohmann::json command = {{"id", "1"}, {"run", "seen"}, {"verb", "STOP_RUN"}};
-  nlohmann::json result;
-  service.eventually("the page's command is done", [&] {
-    result = nlohmann::json::parse(browser.Post("/api/command", command.dump(), json_type)->body);
-    return result.at("outcome") != "PENDING";
-  });
-  EXPECT_EQ(result.at("outcome"), "DONE") << result;
-  const RunView stopped = service.wait_for("seen", RunView::STOPPED);
-
-  const auto get = [&](const char* path) { return nlohmann::json::parse(browser.Get(path)->body); };
-  EXPECT_EQ(get("/api/runs").at("runs").at(0).at("state"), "STOPPED");
-  const auto details = get("/api/run?run=seen");
-  EXPECT_EQ(details.at("checkpoints").back().at("step"), std::to_string(stopped.step()));
-  EXPECT_EQ(details.at("checkpoints").back().at("layout"), "tp=1 dp=1 pp=2");
-  const auto loss = get("/api/series?run=seen&names=loss&points=100000").at("loss");
-  const std::map<int64_t, double> losses = small_run().losses(service.directory("seen"));
-  ASSERT_EQ(loss.at("step").size(), losses.size());
-  for (size_t i = 0; i < losses.size(); ++i)
-    EXPECT_EQ(loss.at("mean").at(i), losses.at(loss.at("step").at(i)));
-  EXPECT_NE(
-      browser.Get("/metrics")->body.find("katman_run_state{run=\"seen\",state=\"stopped\"} 1"),
-      std::string::npos);
-  EXPECT_EQ(browser.Get("/readyz")->status, 200);
-}
-
-TEST(Dashboard, sends_what_happens_as_it_happens) {
-  const Service service("dashboard-events");
-  service.submit("heard");
-  service.wait_for("heard", RunView::COMPLETED);
-  std::string text;
-  httplib::Client(service.dashboard())
-      .Get("/api/events", {{"Last-Event-ID", "1"}}, [&](const char* bytes, size_t count) {
-        text.append(bytes, count);
-        return text.find("event: runs") == std::string::npos;
-      });
-  EXPECT_EQ(text.find("id: 1\n"), std::string::npos);  // that one is known
-  EXPECT_NE(text.find("id: 2\n"), std::string::npos);
-  EXPECT_NE(text.find("\"text\":\"completed\""), std::string::npos) << text;
-}
-
-TEST(Dashboard, what_cannot_be_is_refused_in_one_sentence) {
-  const Service service("dashboard-refuses");
-  httplib::Client browser(service.dashboard());
-  const auto expect = [](const httplib::Result& reply, int status, const std::string& words) {
-    ASSERT_TRUE(reply);
-    EXPECT_EQ(reply->status, status) << reply->body;
-    EXPECT_NE(reply->body.find(words), std::string::npos) << reply->body;
-  };
-  expect(browser.Get("/api/runs", {{"Host", "127.evil.example"}}), 403, "not answered");
-  expect(browser.Get("/api/runs", {{"Origin", "http://evil.example"}}), 403, "not answered");
-  expect(browser.Post("/api/command", "{}", "text/plain"), 403, "not answered");
-  expect(browser.Post("/api/command", "{]", json_type), 400, "this is no CommandRequest");
-  expect(browser.Post("/api/command", R"({"sudo": 1})", json_type), 400, "sudo");
-  expect(browser.Post("/api/submit", R"({"id": "1", "run_file": "steps: -1"})", json_type), 400,
-         "run file");
-  expect(browser.Post("/api/submit", std::string(1 << 20, ' '), json_type), 413, "");
-  expect(browser.Get("/api/run?run=none"), 400, "there is no run 'none'");
-  expect(browser.Get("/api/series?run=none&names=loss&points=-1"), 400, "not a number");
-  expect(browser.Get("/api/runs"), 200, "runs");
 }
 
 TEST(Orchestrate, what_cannot_be_is_refused_in_one_sentence) {

@@ -97,7 +97,7 @@ class Browser:
             raise RuntimeError(result["exceptionDetails"].get("exception", {}).get("description", expression))
         return result["result"].get("value")
 
-    def until(self, expression, seconds=30):
+    def until(self, expression, seconds=90):
         """Waits until an expression is true, and gives its value."""
         end = time.monotonic() + seconds
         while True:

@@ -8,7 +8,7 @@ function parent_of(saved, details) {
   const earlier = details.checkpoints.filter(other => +other.step < +saved.step);
   const same = earlier.filter(other => other.generation === saved.generation).at(-1);
   if (same) return `step ${same.step}`;
-  return begin && +begin.step > 0 ? `step ${begin.step}, generation ${saved.generation - 1} or before` : 'the beginning';
+  return begin && +begin.step > 0 ? `step ${begin.step}, of an earlier generation` : 'the beginning';
 }
 
 export function checkpoints_tab(name) {
@@ -25,15 +25,25 @@ export function checkpoints_tab(name) {
     return saved.verified ? el('span.bad', {}, saved.verified) : button;
   }
 
+  // Steps are lost: the first press asks, the second does it.
+  async function roll_back(saved, button) {
+    if (button.textContent !== 'really?') { button.textContent = 'really?'; return; }
+    button.disabled = true;
+    try {
+      const result = await ask('api/command', {id: new_id(), run: name, verb: 'ROLL_BACK_RUN', step: +saved.step, expected_version: details.run.version, actor: 'dashboard', reason: ''});
+      button.after(el('span.dim', {}, ` ${result.outcome.toLowerCase()}: ${result.text}`));
+    } catch (error) { button.after(el('span.bad', {}, ' ' + error.message)); }
+  }
+
   function refresh(fresh) {
     details = fresh;
-    const now = JSON.stringify(details.checkpoints);
+    const now = JSON.stringify([details.checkpoints, details.run.state]);
     if (now === key) return;
     key = now;
     if (!details.checkpoints.length) return list.replaceChildren(empty('Nothing has been saved yet.'));
     const rows = [...details.checkpoints].reverse().map(saved => el('tr', {}, el('td', {}, saved.step), el('td', {}, saved.generation), el('td.l', {}, parent_of(saved, details)),
       el('td', {}, bytes(saved.bytes)), el('td.l', {}, saved.layout || '–'), el('td.l', {}, when(saved.saved_at)), el('td.l.wrap.small', {}, verdict(saved)),
-      el('td.l', {}, el('button.small', {onclick: () => layout(saved)}, 'go on from here…'), ' ', el('a', {href: `#playground/${encodeURIComponent(name)}/${saved.step}`}, 'ask it'))));
+      el('td.l', {}, saved.discarded ? el('span.dim', {}, 'behind a rollback ') : el('button.small', {disabled: details.run.state === 'COMPLETED', title: 'end the processes now and start again from here; later checkpoints do not count any more', onclick: event => roll_back(saved, event.target)}, 'roll back to here'), ' ', el('button.small', {onclick: () => layout(saved)}, 'go on from here…'), ' ',el('a', {href: `#playground/${encodeURIComponent(name)}/${saved.step}`}, 'ask it'))));
     list.replaceChildren(el('div.box.scroll', {}, table([['after step'], ['generation'], ['made from', 1], ['size'], ['layout', 1], ['saved', 1], ['read back', 1], ['', 1]], rows)));
   }
 

@@ -32,11 +32,13 @@ export function logs_tab(name) {
   function soon() { clearTimeout(timer); timer = setTimeout(ask, 250); }
 
   async function ask() {
-    const words = rank.value !== '' ? `[rank ${rank.value}]` : needle.value;
+    // Rank 0 speaks for the run, without a name.
+    const named = rank.value !== '' && +rank.value > 0, words = named ? `[rank ${rank.value}]` : needle.value;
     const fields = {run: name, generation: generation.value || 0, contains: words, bytes: 262144};
     let text;
     try { text = (await get('api/logs', fields)).text; } catch (error) { text = error.message; }
-    if (rank.value !== '' && needle.value) text = text.split('\n').filter(line => line.toLowerCase().includes(needle.value.toLowerCase())).join('\n');
+    if (rank.value === '0') text = text.split('\n').filter(line => !line.includes('[rank ')).join('\n');
+    if (named && needle.value) text = text.split('\n').filter(line => line.toLowerCase().includes(needle.value.toLowerCase())).join('\n');
     put(more, text.length >= 262144 ? 'the last 256 KiB' : '');
     if (text === shown) return;
     shown = text;

@@ -1,5 +1,5 @@
 // Which page is shown, and what keeps it live.
-import {listen, live} from './api.js';
+import {ask, listen, live} from './api.js';
 import {playground_page} from './playground.js';
 import {run_page} from './run.js';
 import {runs_page} from './runs.js';
@@ -43,14 +43,30 @@ function link() {
   document.body.classList.toggle('stale', lost);
 }
 
-listen(() => { link(); draw(); }, event => shown.event && shown.event(event));
-setInterval(link, 1000);
-addEventListener('hashchange', go);
+// Where tokens are known, one is asked for; the cookie that answers stays out of reach of scripts.
+function log_in() {
+  const token = el('input', {type: 'password', id: 'token', autocomplete: 'current-password', 'aria-label': 'token'}), complaint = el('div.complaint', {role: 'alert'});
+  const send = async () => {
+    try { await ask('api/login', {token: token.value.trim()}); location.reload(); } catch (error) { put(complaint, error.message); }
+  };
+  token.addEventListener('keydown', event => { if (event.key === 'Enter') send(); });
+  $('main').replaceChildren(el('h1', {}, 'Log in'), el('p.dim', {}, 'This orchestrator wants a token: a viewer\'s to see, an operator\'s to command.'), el('div.row', {}, token, el('button.main', {id: 'login', onclick: send}, 'log in')), complaint);
+  token.focus();
+}
+
+async function start() {
+  const reply = await fetch('api/runs');
+  if (reply.status === 401) return log_in();
+  listen(() => { link(); draw(); }, event => shown.event && shown.event(event));
+  setInterval(link, 1000);
+  addEventListener('hashchange', go);
+  go();
+}
 // "/" goes to the search field of a page.
 addEventListener('keydown', event => {
   if (event.key !== '/' || /INPUT|TEXTAREA|SELECT/.test(event.target.tagName)) return;
   const field = document.querySelector('input[type=search]');
   if (field) { event.preventDefault(); field.focus(); }
 });
-matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
-go();
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => shown && draw());
+start();

@@ -2,7 +2,7 @@
 import {get} from './api.js';
 import {colours, el, empty, percent, put, seconds} from './tools.js';
 
-const actions = {F: ['forward', 'c1'], B: ['backward', 'c2'], I: ['input gradients', 'c2'], W: ['weight gradients', 'c5'], SF: ['send', 'c7'], SB: ['send', 'c7'], RF: ['wait for activations', 'line'], RB: ['wait for gradients', 'line'], R: ['reduce', 'c4']};
+const actions = {F: ['forward', 'c1'], B: ['backward', 'c2'], I: ['input gradients', 'c2'], W: ['weight gradients', 'c5'], SF: ['send', 'c7'], SB: ['send', 'c7'], RF: ['wait', 'line'], RB: ['wait', 'line'], R: ['reduce', 'c4']};
 const row = 34, left = 62, top = 8, foot = 26;
 
 export function pipeline_tab(name) {

@@ -10,7 +10,7 @@ const figures = {
   resident_bytes: ['memory', bytes, 'resident on the host'],
 };
 
-const median = values => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+const median = values => [...values].sort((a, b) => a - b)[Math.floor((values.length - 1) / 2)];
 
 // From a pale to a strong blue, readable on both; the share is of the largest.
 function shade(node, part) {
@@ -23,9 +23,10 @@ export function ranks_tab(name) {
   const what = el('span.dim'), map = el('div.heat'), list = el('div.box.scroll'), verdict = el('p', {role: 'status', id: 'verdict'}), age = el('span.dim.num');
   const body = el('div', {}, el('div.row', {}, el('label', {}, 'colour', chosen), what, el('span.grow'), age), verdict, map, el('h2', {}, 'Every rank'), list);
   const node = el('div', {}, empty('The ranks have not told anything yet: they do every two seconds or so while they train.'));
-  let data = null;
+  let data = null, stands = [];
 
-  async function refresh() {
+  async function refresh(details) {
+    stands = (details.ranks || []).filter(rank => rank.waits_for && rank.waits_s > 5);
     const fresh = await get('api/ranks', {run: name});
     if (!fresh.ranks) return;
     data = fresh;
@@ -33,8 +34,22 @@ export function ranks_tab(name) {
     draw();
   }
 
-  // Slow: a tenth longer at work than the middle of all.
-  const is_slow = rank => data.ranks.length > 1 && rank.busy_s > 1.1 * median(data.ranks.map(other => other.busy_s));
+  // Slow: a tenth longer at work than the middle of the ranks that do the same, those of its stage.
+  const peers = rank => data.ranks.filter(other => other.pp === rank.pp).map(other => other.busy_s);
+  const ahead = rank => rank.busy_s / median(peers(rank)) - 1;
+  const is_slow = rank => ahead(rank) > .1;
+
+  // In words: ranks that are slow, and stages that have more to do than others.
+  function judge() {
+    const slow = data.ranks.filter(is_slow);
+    const stages = Array.from({length: data.mesh.pp}, (_, pp) => median(data.ranks.filter(rank => rank.pp === pp).map(rank => rank.busy_s)));
+    const mean = stages.reduce((sum, s) => sum + s, 0) / stages.length, longest = stages.indexOf(Math.max(...stages));
+    const says = [];
+    for (const rank of stands) says.push(`Rank ${rank.rank} on ${rank.host} has stood for ${seconds(rank.waits_s)} in ${rank.waits_for}.`);
+    if (slow.length) says.push(`Slow: ${slow.map(rank => `rank ${rank.rank} on ${rank.host}, ${percent(ahead(rank))} longer at work than its stage`).join('; ')}.`);
+    if (stages[longest] > 1.1 * mean) says.push(`Stage ${longest} computes ${percent(stages[longest] / mean - 1)} longer than the mean of the stages: the others wait for it.`);
+    return says.join(' ');
+  }
 
   function cell(rank, key, low, high) {
     const node = el(is_slow(rank) ? 'div.cell.slow' : 'div.cell', {title: `rank ${rank.rank} on ${rank.host}: ` + Object.entries(figures).map(([k, [text, format]]) => `${text} ${format(rank[k])}`).join(', ')}, figures[key][1](rank[key]));
@@ -47,9 +62,9 @@ export function ranks_tab(name) {
     const low = Math.min(...values) * (key === 'resident_bytes' ? 0 : .5), high = Math.max(...values);
     what.textContent = figures[key][2];
     age.textContent = `step ${data.step}, ${duration(live.now - data.time)} ago`;
-    const slow = ranks.filter(is_slow);
-    verdict.className = slow.length ? 'warn' : 'dim';
-    verdict.textContent = slow.length ? `Slow: ${slow.map(rank => `rank ${rank.rank} (${rank.host}, ${percent(rank.busy_s / median(ranks.map(r => r.busy_s)) - 1)} longer at work than the middle)`).join(', ')}.` : ranks.length > 1 ? 'No rank stands out.' : 'A run of one rank.';
+    const says = judge();
+    verdict.className = says ? 'warn' : 'dim';
+    verdict.textContent = says || (ranks.length > 1 ? 'No rank and no stage stands out.' : 'A run of one rank.');
     map.replaceChildren(...Array.from({length: mesh.pp}, (_, pp) => {
       const cells = el('div.cells');
       cells.style.gridTemplateColumns = `max-content repeat(${mesh.tp}, minmax(${mesh.tp > 8 ? 14 : 46}px, 1fr))`;

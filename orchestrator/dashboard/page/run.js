@@ -19,7 +19,7 @@ const verbs = {
 };
 
 function buttons(name, say) {
-  const reason = el('input', {id: 'reason', placeholder: 'reason, kept with the event', 'aria-label': 'reason'});
+  const reason = el('input', {id: 'reason', placeholder: 'reason, kept with the event', size: 28, 'aria-label': 'reason'});
   const all = Object.entries(verbs).map(([verb, [text, , what]]) =>
     el(verb === 'KILL_RUN' ? 'button.danger' : 'button', {id: verb, title: what, onclick: event => command(name, verb, reason, event.target, say)}, text));
   return {node: el('div.row', {role: 'group', 'aria-label': 'commands'}, all, reason), draw(run) {
@@ -76,14 +76,14 @@ function time_bar() {
       parts[i].style.width = `${100 * part}%`;
       parts[i].title = `${text}: ${duration(seconds[text] || 0)}`;
       keys[i].hidden = !(seconds[text] > 0.05);
-      put(values[i], `${percent(part, part < .1 ? 1 : 0)}, ${duration(seconds[text] || 0)}`);
+      put(values[i], `${percent(part, part < .1 ? 1 : 0)}, ${seconds[text] < 60 ? `${Number((+seconds[text] || 0).toPrecision(2))} s` : duration(seconds[text])}`);
     });
     share.setAttribute('aria-label', kinds.map(([text]) => `${text} ${percent((seconds[text] || 0) / all)}`).join(', '));
   }};
 }
 
 function facts() {
-  const names = ['step', 'loss', 'validation', 'tokens/s', 'of measured peak', 'tokens', 'time left', 'saved at', 'restarts'];
+  const names = ['step', 'loss', 'validation', 'tokens/s', 'of peak', 'tokens', 'time left', 'saved at', 'restarts'];
   const values = names.map(name => el('b', {}, '–')), node = el('div.facts', {}, names.map((name, i) => el('div.fact', {}, values[i], el('span', {}, name))));
   return {node, draw(run) {
     const loss = value => value ? Number(value).toFixed(4) : '–';
@@ -98,7 +98,7 @@ const tabs = {
   data: ['data', data_tab], logs: ['logs and events', logs_tab], file: ['run file', file_tab]};
 
 export function run_page(name, first_tab) {
-  const title = el('h1', {}, name), state = el('span.state'), age = el('span.dim.num'), why = el('div.why'), about = el('div.dim');
+  const title = el('h1', {}, name), state = el('span.state'), age = el('span.dim.num'), why = el('div.why'), about = el('div.about');
   const answer = el('div.answer', {id: 'answer', role: 'status'});
   const say = (text, mood) => { answer.textContent = text; answer.className = `answer ${mood}`; };
   const commands = buttons(name, say), numbers = facts(), bar = time_bar(), place = el('div', {id: 'tab'});

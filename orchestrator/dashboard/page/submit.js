@@ -27,17 +27,17 @@ function to_text(values) {
 export function submit_page() {
   const inputs = new Map(), complaints = new Map();
   const form = el('div', {}, groups.map(([title, fields]) => el('fieldset', {}, el('legend', {}, title), el('div.fields', {}, fields.map(([path, label, kind, value]) => {
-    const input = el('input', {name: path, value, type: kind, step: kind === 'number' ? 'any' : null, placeholder: 'default', oninput: from_form});
+    const input = el('input', {name: path, value, type: kind, step: kind === 'number' ? 'any' : null, placeholder: 'default', oninput: () => { pristine = false; from_form(); }});
     inputs.set(path, [input, kind]);
     complaints.set(path, el('span.bad'));
     return el('label.field', {}, label, input, complaints.get(path));
   })))));
-  const file = el('textarea.code', {id: 'runfile', spellcheck: 'false', 'aria-label': 'run file', oninput: () => { touched = true; soon(); }});
+  const file = el('textarea.code', {id: 'runfile', spellcheck: 'false', 'aria-label': 'run file', oninput: () => { touched = true; pristine = false; soon(); }});
   const priority = el('input', {type: 'number', value: 0, 'aria-label': 'priority'});
   const complaint = el('div.complaint', {id: 'said', role: 'alert'}), plan = el('div', {id: 'plan', 'aria-live': 'polite'});
   const send = el('button.main', {id: 'send', onclick: submit}, 'submit');
-  const open = el('input', {type: 'file', 'aria-label': 'open a run file', onchange: async event => { file.value = await event.target.files[0].text(); touched = true; check(); }});
-  let timer = 0, touched = false, asked = 0;
+  const open = el('input', {type: 'file', 'aria-label': 'open a run file', onchange: async event => { file.value = await event.target.files[0].text(); touched = true; pristine = false; check(); }});
+  let timer = 0, touched = false, asked = 0, pristine = true;
   function soon() { clearTimeout(timer); timer = setTimeout(check, 300); }
   function from_form() {
     if (touched && !confirm('Replace the run file below by what the form says?')) return;
@@ -52,8 +52,10 @@ export function submit_page() {
     file.removeAttribute('aria-invalid');
     put(complaint, message);
     if (!message) return;
-    const paths = [...inputs.keys()].filter(path => new RegExp(`(^|[^\\w.])${path.replace('.', '\\.')}([^\\w.]|$)`).test(message));
-    for (const path of paths.slice(0, 1)) { inputs.get(path)[0].setAttribute('aria-invalid', 'true'); put(complaints.get(path), message); }
+    // "data.corpus is missing", "name '../x' ...": single words only where a sentence begins.
+    const says = path => new RegExp(`(${path.includes('.') ? '^|[^\\w.]' : '^|: '})${path.replace('.', '\\.')}([^\\w.]|$)`).test(message);
+    const paths = [...inputs.keys()].filter(says);
+    for (const path of paths) { inputs.get(path)[0].setAttribute('aria-invalid', 'true'); put(complaints.get(path), message); }
     if (!paths.length) file.setAttribute('aria-invalid', 'true');
   }
   const request = () => ({id: new_id(), run_file: file.value, priority: +priority.value, actor: 'dashboard'});
@@ -63,8 +65,9 @@ export function submit_page() {
     let answer, message = '';
     try { answer = await ask('api/check', request()); } catch (error) { message = error.message; }
     if (mine !== asked) return;
-    place(message);
     send.disabled = Boolean(message);
+    if (pristine && message) message = '';  // nobody has written anything yet
+    place(message);
     plan.replaceChildren();
     if (answer) plan.append(el('p', {}, el('b', {}, 'Fits. '), `${short(answer.parameters)} parameters on ${answer.ranks} ranks (${answer.layout}); ${answer.steps} steps of ${short(answer.tokens_per_step)} tokens in ${answer.micro_batches} micro-batches per replica; bubble ${percent(answer.bubble, 1)} in theory; each rank holds ${Object.entries(answer.memory).map(([what, size]) => `${what} ${bytes(size)}`).join(', ')}, and activations.`),
       el('details', {}, el('summary', {}, 'with every default filled in'), el('pre', {}, answer.run_file)));
@@ -78,7 +81,7 @@ export function submit_page() {
     } catch (error) { place(error.message); send.disabled = false; }
   }
   from_form();
-  const node = el('div', {}, el('h1', {}, 'Submit a run'), el('p.dim', {}, 'What is left empty takes its default. Every field is explained in proto/run.proto.'),
+  const node = el('div', {}, el('h1', {}, 'Submit a run'), el('p.dim', {}, 'A name, steps and a corpus are enough; what is left empty takes its default. proto/run.proto explains every field.'),
     el('div.two', {}, form, el('div', {}, el('div.row', {}, el('h3', {}, 'Run file'), el('span.grow'), open), file, complaint, plan, el('div.row', {}, el('label', {}, 'priority', priority), send, el('span.dim', {}, 'in a shell: katman submit RUN.textproto')))));
   return {node, draw() {}};
 }

@@ -42,6 +42,14 @@ TEST(Charset, text_is_decoded_by_what_is_certain_first) {
   EXPECT_EQ(decode("<meta charset=koi8-r>\xd0\xd2", "", true), "<meta charset=koi8-r>пр");
 }
 
+TEST(Utf8, the_beginning_of_a_character_waits_for_its_rest) {
+  const std::string text = "a\u00e9\u20ac\U0001f600";  // characters of one to four bytes
+  const size_t waiting[] = {0, 0, 1, 0, 1, 2, 0, 1, 2, 3, 0};
+  for (size_t bytes = 0; bytes <= text.size(); ++bytes)
+    EXPECT_EQ(incomplete_utf8_bytes(std::string_view(text).substr(0, bytes)), waiting[bytes])
+        << bytes;
+}
+
 TEST(Utf8, each_ill_formed_part_becomes_one_replacement_character) {
   EXPECT_EQ(repair_utf8("a\xff"
                         "b"),

@@ -63,13 +63,18 @@ TEST_F(SeriesTest, a_spike_and_a_nan_are_seen_at_every_zoom) {
 TEST_F(SeriesTest, each_line_counts_once_however_it_arrives) {
   {
     std::ofstream out(metrics_);
-    out << R"({"step":0,"generation":1,"loss":5})" << "\n" << R"({"step":1,"gener)";
+    out << R"({"step":0,"generation":1,"loss":5})"
+        << "\n"
+        << R"({"step":1,"gener)";
   }
   EXPECT_EQ(follow().steps_done, 1u);
   EXPECT_EQ(follow().steps_done, 0u) << "half a line is none";
   {
     std::ofstream out(metrics_, std::ios::app);
-    out << R"(ation":1,"loss":4})" << "\nnot json\n" << R"({"step":2,"loss":null})" << "\n";
+    out << R"(ation":1,"loss":4})"
+        << "\nnot json\n"
+        << R"({"step":2,"loss":null})"
+        << "\n";
   }
   EXPECT_EQ(follow().steps_done, 3u);
   Series again(database_);  // the next orchestrator
@@ -93,6 +98,61 @@ TEST_F(SeriesTest, steps_that_were_done_again_are_discarded_but_seen) {
   }
   EXPECT_EQ(discarded, 4);
   EXPECT_EQ(counting, 12);
+}
+
+TEST_F(SeriesTest, a_window_is_read_as_finely_as_there_is_room) {
+  JsonLines lines(metrics_, 1);
+  for (int64_t step = 0; step < 20'000; ++step)
+    lines.write(step, {{"loss", static_cast<double>(step)}});
+  while (follow().steps_done < 20'000) {
+  }
+  SeriesRequest request;
+  request.set_run("a");
+  request.set_name("loss");
+  request.set_most_points(200);
+  request.set_from(12'345);
+  request.set_to(12'445);
+  const SeriesReply fine = series_.read(request);
+  EXPECT_EQ(fine.width(), 1u);
+  ASSERT_EQ(fine.points_size(), 100);
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(fine.points(i).mean(), 12'345 + i);
+
+  request.set_to(19'999);
+  const SeriesReply wide = series_.read(request);
+  EXPECT_EQ(wide.width(), 64u);
+  EXPECT_LE(wide.points_size(), 200);
+  EXPECT_EQ(wide.points(0).step(), 12'345u) << "the first bucket is cut where the window is";
+  EXPECT_EQ(wide.points(0).low(), 12'345);
+  EXPECT_EQ(wide.points(wide.points_size() - 1).high(), 19'998);
+  request.set_from(30'000);
+  request.set_to(0);
+  EXPECT_EQ(series_.read(request).points_size(), 0);
+}
+
+TEST_F(SeriesTest, no_bucket_holds_both_what_counts_and_what_was_discarded) {
+  {
+    JsonLines first(metrics_, 1);
+    for (int64_t step = 0; step < 5000; ++step) first.write(step, {{"seconds", 5}});
+    JsonLines second(metrics_, 2);
+    for (int64_t step = 3001; step < 6000; ++step) second.write(step, {{"seconds", 4}});
+  }
+  follow();
+  for (const uint32_t most : {10'000u, 50u, 5u}) {
+    const SeriesReply reply = read("seconds", most);
+    for (const SeriesPoint& point : reply.points()) {
+      EXPECT_EQ(point.low(), point.high());
+      EXPECT_EQ(point.mean(), point.generation() == 1 ? 5 : 4);
+      if (!point.discarded()) {
+        EXPECT_EQ(point.generation() == 1, point.step() < 3001) << most;
+      }
+    }
+  }
+  const Series::Totals totals = series_.totals("a", "seconds");
+  EXPECT_EQ(totals.counting.count, 6000);
+  EXPECT_EQ(totals.counting.sum, 3001 * 5 + 2999 * 4);
+  EXPECT_EQ(totals.discarded.count, 1999);
+  EXPECT_EQ(totals.discarded.sum, 1999 * 5);
+  EXPECT_EQ(series_.totals("a", "nothing").counting.count, 0);
 }
 
 }  // namespace
