@@ -52,4 +52,14 @@ int CudaLibrary::devices() const {
   return reinterpret_cast<CountDevices*>(symbol(count_devices_name))();
 }
 
+CudaDeviceInfo CudaLibrary::describe(int device) const {
+  CudaDeviceInfo info;
+  reinterpret_cast<Describe*>(symbol(describe_name))(device, &info);
+  return info;
+}
+
+int CudaLibrary::runtime_version() const {
+  return reinterpret_cast<CountDevices*>(symbol(version_name))();
+}
+
 }  // namespace katman

@@ -1,5 +1,8 @@
 #include "orchestrator/loaded_model.h"
 
+#include "orchestrator/rank_device.h"
+#include "parallel/comm/alone.h"
+
 namespace katman {
 namespace fs = std::filesystem;
 namespace {
@@ -40,7 +43,8 @@ Tokenizer tokenizer_of(const fs::path& checkpoint) {
 LoadedModel::LoadedModel(const fs::path& checkpoint, const std::string& device, int threads,
                          const std::string& precision)
     : info_(read_checkpoint_info(checkpoint)),
-      backend_(make_backend(device, threads)),
+      backend_(make_backend(device_of_rank(device, {}), threads)),
+      comm_(make_comm_of_one(backend_->queue(), "generation")),
       context_{*backend_, *comm_, type_named(precision), false, Key(0)},
       stage_(info_.model, whole(info_.model), context_, params_),
       generator_(info_.model, stage_, *backend_) {

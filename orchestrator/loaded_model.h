@@ -8,7 +8,6 @@
 #include "core/model/generate.h"
 #include "data_pipeline/tokenize/tokenizer.h"
 #include "parallel/checkpoint/checkpoint.h"
-#include "parallel/comm/threads.h"
 
 namespace katman {
 
@@ -34,8 +33,7 @@ class LoadedModel {
 
   CheckpointInfo info_;
   std::unique_ptr<Backend> backend_;
-  ThreadWorld world_{1};
-  std::unique_ptr<Comm> comm_ = world_.comm(0);
+  std::unique_ptr<Comm> comm_;
   ModelContext context_;
   Params params_;
   GptStage stage_;

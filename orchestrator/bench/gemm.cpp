@@ -2,6 +2,7 @@
 
 #include "core/model/config.h"
 #include "orchestrator/bench/peak.h"
+#include "orchestrator/rank_device.h"
 
 namespace katman {
 namespace {
@@ -84,8 +85,9 @@ void Bench::weight_grad(const Layer& layer) {
 
 GemmReport Bench::run() {
   const GptConfig model = gpt_preset(bench_.preset);
-  const bool serial = bench_.device == "reference";
+  const bool serial = backend_.name().starts_with("reference");
   report_.device = backend_.name();
+  report_.nominal_flops = dtype_ == DType::bf16 ? nominal_peak_flops(report_.device) : 0;
   report_.peak_flops = measured_peak_flops(backend_, dtype_, serial ? 256 : 4096, 1);
   using enum Gemm::Epilogue;
   for (const Layer& layer :
@@ -107,7 +109,7 @@ GemmReport run_gemm_bench(const GemmBench& bench) {
   require_usage(bench.rows >= 1, "--rows {}: use at least one", bench.rows);
   require_usage(bench.precision == "fp32" || bench.precision == "bf16",
                 "--precision {}: use fp32 or bf16", bench.precision);
-  const auto backend = make_backend(bench.device, bench.threads);
+  const auto backend = make_backend(device_of_rank(bench.device, {}), bench.threads);
   return Bench(bench, *backend).run();
 }
 

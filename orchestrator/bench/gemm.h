@@ -10,7 +10,7 @@ namespace katman {
 struct GemmBench {
   std::string preset = "gpt2-124m";  // whose products
   int64_t rows = 4096;               // tokens of a micro-batch
-  std::string device = "cpu", precision = "bf16";
+  std::string device = "auto", precision = "bf16";
   int threads = 0;       // 0: all cores
   double seconds = 0.5;  // to spend on each product
 };
@@ -25,7 +25,8 @@ struct GemmFigures {
 
 struct GemmReport {
   std::string device;
-  double peak_flops = 0;  // a 4096-cubed product in the same run
+  double peak_flops = 0;     // a 4096-cubed product in the same run
+  double nominal_flops = 0;  // of the device's data sheet, where it is known
   std::vector<GemmFigures> products;
 };
 

@@ -1,16 +1,23 @@
 // The yardstick of every utilisation that is printed.
 #pragma once
 
+#include <string>
+
 #include "core/backend.h"
 
 namespace katman {
+
+// The shortest time of one product, of several in a row so that starting them costs nothing, within
+// about `seconds`.
+double fastest_seconds(Backend& backend, const Gemm& product, double seconds);
 
 // FLOP/s of a large square matrix product on this device, the best of a few within about
 // `seconds`: what the machine gives to the easiest work of this type.
 double measured_peak_flops(Backend& backend, DType dtype, int64_t size = 2048,
                            double seconds = 0.25);
 
-// The fastest of as many runs of `product` as fit in `seconds`, after one to warm up.
-double fastest_seconds(Backend& backend, const Gemm& product, double seconds);
+// What its maker promises of dense bf16 products on the device of this name, in FLOP/s; 0 for a
+// device that is not known here.
+double nominal_peak_flops(const std::string& device_name);
 
 }  // namespace katman

@@ -5,7 +5,8 @@
 
 #include "core/random.h"
 #include "orchestrator/bench/peak.h"
-#include "parallel/comm/threads.h"
+#include "orchestrator/rank_device.h"
+#include "parallel/comm/alone.h"
 #include "parallel/trainer.h"
 
 namespace katman {
@@ -56,24 +57,26 @@ StepFigures run_step_bench(const StepBench& bench) {
   require_usage(bench.precision == "fp32" || bench.precision == "bf16",
                 "--precision {}: use fp32 or bf16", bench.precision);
   const TrainConfig config = config_of(bench);
-  const auto backend = make_backend(bench.device, bench.threads);
+  const auto backend = make_backend(device_of_rank(bench.device, {}), bench.threads);
   StepFigures figures;
   figures.device = backend->name();
   figures.tokens_per_step = config.batch_sequences * config.model.sequence;
   figures.flops_per_token = config.model.flops_per_token();
   // Before and after: the better one is the machine's, whatever else it was doing.
-  const int64_t size = bench.device == "reference" ? 256 : 4096;
+  const int64_t size = figures.device.starts_with("reference") ? 256 : 4096;
   const double before = measured_peak_flops(*backend, config.precision, size, 1);
   {
-    ThreadWorld world(1);
-    const auto comm = world.comm(0);
+    const auto comm = make_comm_of_one(backend->queue(), "bench");
     Trainer trainer(config, *backend, *comm, random_tokens(config.model.vocabulary));
     backend->pool().reset_peak();
     time_steps(bench, trainer, *backend, figures);
   }
   figures.peak_flops = std::max(before, measured_peak_flops(*backend, config.precision, size, 1));
   figures.tokens_per_s = static_cast<double>(figures.tokens_per_step) / figures.median_s;
-  figures.mfu = figures.tokens_per_s * figures.flops_per_token / figures.peak_flops;
+  const double flops = figures.tokens_per_s * figures.flops_per_token;
+  figures.mfu = flops / figures.peak_flops;
+  if (config.precision == DType::bf16) figures.nominal_flops = nominal_peak_flops(figures.device);
+  if (figures.nominal_flops > 0) figures.nominal_mfu = flops / figures.nominal_flops;
   return figures;
 }
 

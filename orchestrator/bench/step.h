@@ -12,7 +12,7 @@ struct StepBench {
   int64_t micro_batch = 4;    // sequences per forward pass
   int64_t micro_batches = 1;  // per optimizer step
   int64_t steps = 5;          // timed, after one to warm up
-  std::string device = "cpu", precision = "bf16";
+  std::string device = "auto", precision = "bf16";
   int threads = 0;  // 0: all cores
 };
 
@@ -24,6 +24,8 @@ struct StepFigures {
   double flops_per_token = 0;       // GptConfig::flops_per_token()
   double peak_flops = 0;            // a 4096-cubed product in the same run
   double mfu = 0;                   // tokens_per_s * flops_per_token / peak_flops
+  double nominal_flops = 0;         // of the device's data sheet, where it is known
+  double nominal_mfu = 0;           // the same over that
   double first_loss = 0, last_loss = 0;
   int64_t memory_bytes = 0;      // most that the pool had in use
   int64_t late_allocations = 0;  // requests to the system after the first step: must be 0

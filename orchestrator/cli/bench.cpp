@@ -19,7 +19,8 @@ using Json = nlohmann::ordered_json;
 template <class Bench>
 void add_device_options(CLI::App& command, Bench& bench) {
   command.add_option("--preset", bench.preset, "the model")->capture_default_str();
-  command.add_option("--device", bench.device, "cpu or reference")->capture_default_str();
+  command.add_option("--device", bench.device, "auto, cpu, reference or cuda:N")
+      ->capture_default_str();
   command.add_option("--precision", bench.precision, "fp32 or bf16")->capture_default_str();
   command.add_option("--threads", bench.threads, "0: all cores")->capture_default_str();
 }
@@ -37,7 +38,11 @@ void show(const StepFigures& figures) {
       figures.flops_per_token * 1e-6);
   fmt::print("peak              {:.1f} GFLOP/s (a 4096-cubed product)\n",
              figures.peak_flops * 1e-9);
-  fmt::print("utilisation       {:.1f} % = tokens/s * FLOPs per token / peak\n", 100 * figures.mfu);
+  fmt::print("utilisation       {:.1f} % of that = tokens/s * FLOPs per token / peak\n",
+             100 * figures.mfu);
+  if (figures.nominal_flops > 0)
+    fmt::print("                  {:.1f} % of the {:.0f} TFLOP/s that the data sheet promises\n",
+               100 * figures.nominal_mfu, figures.nominal_flops * 1e-12);
   fmt::print("loss              {:.4f} -> {:.4f}\n", figures.first_loss, figures.last_loss);
   fmt::print("memory            {:.2f} GB, {} allocations after the first step\n",
              static_cast<double>(figures.memory_bytes) * 1e-9, figures.late_allocations);
@@ -52,6 +57,8 @@ Json to_json(const StepFigures& figures) {
           {"flops_per_token", figures.flops_per_token},
           {"peak_flops", figures.peak_flops},
           {"mfu", figures.mfu},
+          {"nominal_flops", figures.nominal_flops},
+          {"nominal_mfu", figures.nominal_mfu},
           {"first_loss", figures.first_loss},
           {"last_loss", figures.last_loss},
           {"memory_bytes", figures.memory_bytes},
@@ -59,8 +66,11 @@ Json to_json(const StepFigures& figures) {
 }
 
 void show(const GemmReport& report) {
-  fmt::print("{}\na 4096-cubed product: {:.1f} GFLOP/s\n\n", report.device,
+  fmt::print("{}\na 4096-cubed product: {:.1f} GFLOP/s, measured", report.device,
              report.peak_flops * 1e-9);
+  if (report.nominal_flops > 0)
+    fmt::print("; {:.1f} by the data sheet", report.nominal_flops * 1e-9);
+  fmt::print("\n\n");
   fmt::print("{:<26}{:>8}{:>8}{:>8}{:>12}{:>12}{:>8}\n", "product", "m", "n", "k", "ms", "GFLOP/s",
              "share");
   for (const GemmFigures& p : report.products)
@@ -78,7 +88,10 @@ Json to_json(const GemmReport& report) {
                         {"best_s", p.best_s},
                         {"flops", p.flops},
                         {"share", p.share}});
-  return {{"device", report.device}, {"peak_flops", report.peak_flops}, {"products", products}};
+  return {{"device", report.device},
+          {"peak_flops", report.peak_flops},
+          {"nominal_flops", report.nominal_flops},
+          {"products", products}};
 }
 
 void show(const TokenizeFigures& figures) {

@@ -125,8 +125,9 @@ std::vector<float> load_tensor(const fs::path& directory, const CheckpointTensor
   piece.box = Box::whole(piece.global);
   piece.data = backend.empty({piece.global.elements()}, DType::f32);
   load_checkpoint(directory, {&piece, 1}, backend);
-  const float* data = piece.data.data<float>();
-  return {data, data + piece.data.elements()};
+  std::vector<float> values(static_cast<size_t>(piece.data.elements()));
+  backend.download(piece.data, values.data());
+  return values;
 }
 
 struct Difference {

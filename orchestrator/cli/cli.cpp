@@ -45,6 +45,8 @@ int run_command_line(int argc, char** argv) {
   add_checkpoint(app);
   add_bench(app);
   add_schedule(app);
+  add_plan(app);
+  add_doctor(app);
   add_orchestrate(app);
   add_submit(app);
   add_runs(app);

@@ -23,6 +23,8 @@ void add_generate(CLI::App& app);
 void add_checkpoint(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_schedule(CLI::App& app);
+void add_plan(CLI::App& app);
+void add_doctor(CLI::App& app);
 void add_worker(CLI::App& app);
 void add_orchestrate(CLI::App& app);
 void add_submit(CLI::App& app);

@@ -21,7 +21,7 @@ struct Request {
   std::vector<int32_t> ids;
   int64_t step = -1, tokens = 100;
   Sampling sampling;
-  std::string device = "cpu", precision = "fp32";
+  std::string device = "auto", precision = "fp32";
   int threads = 0;
   bool json = false;
 };
@@ -144,7 +144,8 @@ void add_generate(CLI::App& app) {
   command->add_option("--top-p", sampling.top_p, "only the most likely that together reach p")
       ->capture_default_str();
   command->add_option("--seed", sampling.seed, "another seed, another text")->capture_default_str();
-  command->add_option("--device", request->device, "cpu or reference")->capture_default_str();
+  command->add_option("--device", request->device, "auto, cpu, reference or cuda:N")
+      ->capture_default_str();
   command->add_option("--threads", request->threads, "0: all cores")->capture_default_str();
   command->add_option("--precision", request->precision, "fp32 or bf16")->capture_default_str();
   command->add_option("--logits", request->logits,

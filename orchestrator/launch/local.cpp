@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "orchestrator/launch/mpirun.h"
 
 extern char** environ;
 
@@ -93,9 +94,9 @@ std::vector<std::string> LocalLauncher::command(const Job& job) const {
   // Cores are shared out evenly; with more ranks than cores, ranks take turns.
   const auto worker = job.worker_command(threads_here(most));
   if (ranks == 1) return worker;
-  std::vector<std::string> words = {"mpirun",    "--oversubscribe",
-                                    "-n",        std::to_string(ranks),
-                                    "--bind-to", ranks == cores ? "core" : "none"};
+  std::vector<std::string> words = mpirun_words();
+  words.insert(words.end(), {"--oversubscribe", "-n", std::to_string(ranks), "--bind-to",
+                             ranks == cores ? "core" : "none"});
   if (geteuid() == 0) words.emplace_back("--allow-run-as-root");
   if (nodes_.size() > 1) words.insert(words.end(), {"--host", hosts});
   words.insert(words.end(), worker.begin(), worker.end());

@@ -2,6 +2,9 @@
 
 #include <dlfcn.h>
 
+#include <mutex>
+#include <optional>
+
 #include "core/error.h"
 #include "parallel/comm/nccl.h"
 
@@ -37,9 +40,20 @@ void NcclApi::check(ncclResult_t code, const std::string& what) const {
   if (code != ncclSuccess) fail("{}: NCCL says: {}", what, error_string(code));
 }
 
+namespace {
+std::optional<NcclApi> in_use;
+std::mutex loading;
+}  // namespace
+
 const NcclApi& nccl_api() {
-  static const NcclApi api = load();
-  return api;
+  const std::lock_guard lock(loading);
+  if (!in_use) in_use = load();
+  return *in_use;
+}
+
+void use_nccl(const NcclApi& api) {
+  const std::lock_guard lock(loading);
+  in_use = api;
 }
 
 std::string why_no_nccl() try {

@@ -27,5 +27,7 @@ struct NcclApi {
 
 // Loaded once per process. Throws Error when there is none.
 const NcclApi& nccl_api();
+// Takes these functions instead of a library's, from now on: for tests without GPUs.
+void use_nccl(const NcclApi& api);
 
 }  // namespace katman

@@ -1,5 +1,7 @@
 #include "parallel/comm/nccl_watch.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 
 namespace katman {
@@ -27,18 +29,32 @@ void NcclWatch::follow(const std::string& what, ncclComm_t comm, DeviceQueue::Ma
   changed_.notify_one();
 }
 
-void NcclWatch::check() const {
+void NcclWatch::check() {
   const std::lock_guard lock(mutex_);
+  if (failure_.empty())
+    if (const std::string error = error_of_a_comm(); !error.empty()) abort_all(error);
   if (!failure_.empty()) throw Error(failure_);
 }
 
-std::string NcclWatch::trouble_with(const Flight& flight) const {
-  ncclResult_t state = ncclSuccess;
-  nccl_api().async_error(flight.comm, &state);
-  if (state != ncclSuccess && state != ncclInProgress)
-    return fmt::format("{}: NCCL says: {}", flight.what, nccl_api().error_string(state));
-  if (Clock::now() - flight.begin > deadline_)
-    return fmt::format("{} waited {} ms for another rank", flight.what, deadline_.count());
+// What NCCL found by itself: a rank that is gone, a broken link. An operation that ended by that
+// looks like one that is done. Call with the lock held.
+std::string NcclWatch::error_of_a_comm() const {
+  for (ncclComm_t comm : comms_) {
+    ncclResult_t state = ncclSuccess;
+    nccl_api().async_error(comm, &state);
+    if (state == ncclSuccess || state == ncclInProgress) continue;
+    const auto flight = std::ranges::find(flights_, comm, &Flight::comm);
+    return fmt::format("{}: NCCL says: {}",
+                       flight == flights_.end() ? "a transfer that is done" : flight->what,
+                       nccl_api().error_string(state));
+  }
+  return {};
+}
+
+std::string NcclWatch::late_flight() const {
+  for (const Flight& flight : flights_)
+    if (Clock::now() - flight.begin > deadline_)
+      return fmt::format("{} waited {} ms for another rank", flight.what, deadline_.count());
   return {};
 }
 
@@ -54,13 +70,12 @@ void NcclWatch::look(std::stop_token stop) {
   constexpr std::chrono::milliseconds pause(20);
   std::unique_lock lock(mutex_);
   while (changed_.wait(lock, stop, [this] { return !flights_.empty(); })) {
-    flights_.remove_if([](const Flight& flight) { return flight.mark->reached(); });
-    for (const Flight& flight : flights_) {
-      const std::string trouble = trouble_with(flight);
-      if (trouble.empty()) continue;
-      abort_all(trouble);
-      break;
+    std::string trouble = error_of_a_comm();
+    if (trouble.empty()) {
+      flights_.remove_if([](const Flight& flight) { return flight.mark->reached(); });
+      trouble = late_flight();
     }
+    if (!trouble.empty()) abort_all(trouble);
     lock.unlock();
     std::this_thread::sleep_for(pause);
     lock.lock();

@@ -26,7 +26,7 @@ class NcclWatch {
   void retire(ncclComm_t comm);
   // `what` is in flight on `comm` until `mark` is reached: "dp of rank 3: all_reduce number 17".
   void follow(const std::string& what, ncclComm_t comm, DeviceQueue::Mark mark);
-  void check() const;
+  void check();
   std::chrono::milliseconds deadline() const { return deadline_; }
 
  private:
@@ -38,11 +38,12 @@ class NcclWatch {
     Clock::time_point begin;
   };
   void look(std::stop_token stop);
-  std::string trouble_with(const Flight& flight) const;
+  std::string error_of_a_comm() const;
+  std::string late_flight() const;
   void abort_all(const std::string& why);
 
   const std::chrono::milliseconds deadline_;
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::condition_variable_any changed_;
   std::set<ncclComm_t> comms_;
   std::list<Flight> flights_;

@@ -141,19 +141,26 @@ int64_t needed_bytes(const std::vector<StagePlan>& plan, bool on_host) {
 std::optional<Nearest> nearest_that_fits(const TrainConfig& config, const std::string& device_kind,
                                          int64_t bytes) {
   const bool on_host = !device_kind.starts_with("cuda");
-  for (const Mesh& mesh : larger_meshes(config.mesh))
+  const auto fitting = [&](const Mesh& mesh, Recompute recompute,
+                           int64_t micro) -> std::optional<Nearest> {
+    TrainConfig candidate = config;
+    candidate.mesh = mesh;
+    candidate.recompute = recompute;
+    candidate.micro_batch = micro;
+    if (!possible(candidate)) return {};
+    const int64_t needed = needed_bytes(plan_run(candidate, device_kind), on_host);
+    if (needed > bytes) return {};
+    return Nearest{candidate, needed, change_between(config, candidate)};
+  };
+  for (const Mesh& mesh : larger_meshes(config.mesh)) {
+    const auto least = fitting(mesh, Recompute::full, 1);
+    if (!least) continue;
     for (Recompute recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
       if (recompute < config.recompute) continue;
-      for (int64_t micro = config.micro_batch; micro >= 1; micro /= 2) {
-        TrainConfig candidate = config;
-        candidate.mesh = mesh;
-        candidate.recompute = recompute;
-        candidate.micro_batch = micro;
-        if (!possible(candidate)) continue;
-        const int64_t needed = needed_bytes(plan_run(candidate, device_kind), on_host);
-        if (needed <= bytes) return Nearest{candidate, needed, change_between(config, candidate)};
-      }
+      for (int64_t micro = config.micro_batch; micro >= 1; micro /= 2)
+        if (const auto nearest = fitting(mesh, recompute, micro)) return nearest;
     }
+  }
   return std::nullopt;
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One training step of GPT-2 in PyTorch on the CPU: the yardstick for `katman bench step`.
+"""One training step of GPT-2 in PyTorch on a CPU or a GPU: the yardstick for `katman bench step`.
 
 The step is the one people run: bf16 autocast over fp32 parameters, fused causal attention
 (scaled_dot_product_attention), the loss over every position, clipping by the global norm, fused AdamW.
@@ -74,16 +74,24 @@ def flops_per_token(layers, hidden, sequence):
     return 6 * weights + 6 * layers * hidden * sequence
 
 
-def peak_flops(dtype, extent=4096, repeats=3):
-    a, b = (torch.randn(extent, extent).to(dtype) for _ in range(2))
-    torch.mm(a, b)
-    best = min(timed(lambda: torch.mm(a, b)) for _ in range(repeats))
+def peak_flops(dtype, device, extent=4096, repeats=3):
+    a, b = (torch.randn(extent, extent, device=device).to(dtype) for _ in range(2))
+    in_a_row = 20 if device == "cuda" else 1  # so that starting a kernel costs nothing
+
+    def products():
+        for _ in range(in_a_row):
+            torch.mm(a, b)
+
+    products()
+    best = min(timed(products) for _ in range(repeats)) / in_a_row
     return 2 * extent**3 / best
 
 
 def timed(work):
     start = time.perf_counter()
     work()
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
     return time.perf_counter() - start
 
 
@@ -102,12 +110,14 @@ def main():
     parser.add_argument("--steps", type=int, default=5, help="measured steps, after two that are not")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--compile", action="store_true", help="through torch.compile instead of eager")
     args = parser.parse_args()
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
     layers, hidden, heads = SIZES[args.size]
+    torch.set_default_device(args.device)
     model = Gpt2(layers, hidden, heads, args.sequence)
     optimizer = optimizer_for(model)
     run = torch.compile(model) if args.compile else model
@@ -115,7 +125,7 @@ def main():
     ids = torch.randint(VOCABULARY, (args.batch, args.sequence + 1))
 
     def step():
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.precision == "bf16"):
+        with torch.autocast(args.device, dtype=torch.bfloat16, enabled=args.precision == "bf16"):
             loss = run(ids[:, :-1], ids[:, 1:])
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -123,13 +133,14 @@ def main():
         optimizer.zero_grad(set_to_none=True)
 
     load_before = os.getloadavg()[0]
-    peak = peak_flops(dtype)
+    peak = peak_flops(dtype, args.device)
     first_s = timed(step)
     timed(step)
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     seconds = [timed(step) for _ in range(args.steps)]
     wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
-    peak = max(peak, peak_flops(dtype))
+    memory_bytes = torch.cuda.max_memory_allocated() if args.device == "cuda" else 0
+    peak = max(peak, peak_flops(dtype, args.device))
     tokens_per_s = args.batch * args.sequence / statistics.median(seconds)
     per_token = flops_per_token(layers, hidden, args.sequence)
     print(json.dumps({
@@ -137,7 +148,7 @@ def main():
         "size": args.size, "precision": args.precision, "batch": args.batch, "sequence": args.sequence,
         "threads": args.threads, "tokens_per_s": round(tokens_per_s, 1),
         "fastest_tokens_per_s": round(args.batch * args.sequence / min(seconds), 1),
-        "flops_per_token": per_token, "peak_flops": round(peak), "mfu": round(tokens_per_s * per_token / peak, 4),
+        "device": args.device, "memory_bytes": memory_bytes, "flops_per_token": per_token, "peak_flops": round(peak), "mfu": round(tokens_per_s * per_token / peak, 4),
         "steps_s": [round(s, 3) for s in seconds], "first_step_s": round(first_s, 2),
         "cpu_share": round(cpu_s / wall_s / args.threads, 3), "load_before": round(load_before, 2)}))
 

@@ -29,6 +29,7 @@ class FarQueue : public DeviceQueue {
            std::byte* out) override;
   Pool& staging() override { return staging_; }
   std::unique_ptr<DeviceQueue> beside() override { return std::make_unique<FarQueue>(); }
+  void* native() override { return this; }
 
  private:
   void work(std::stop_token stop);
