@@ -15,15 +15,21 @@
 #include "orchestrator/loss_guard.h"
 #include "orchestrator/memory_table.h"
 #include "orchestrator/observer.h"
+#include "orchestrator/plan_table.h"
+#include "orchestrator/rank_device.h"
 #include "orchestrator/run_data.h"
 #include "orchestrator/signals.h"
 #include "parallel/checkpoint/checkpoint.h"
 #include "parallel/checkpoint/gather.h"
+#include "parallel/comm/device_world.h"
 #include "parallel/comm/observed.h"
 
 namespace katman {
 namespace fs = std::filesystem;
 namespace {
+
+// For another rank under NCCL: it may be writing the end of a checkpoint to a slow disk.
+constexpr std::chrono::minutes longest_transfer{10};
 
 // Shapes alone do not tell models apart: other heads read the same weights differently, and fewer
 // layers or a tied embedding would leave some of them behind without a word.
@@ -49,24 +55,25 @@ void check_same_model(const GptConfig& saved, const GptConfig& wanted, const std
 // One rank of one run. Everything that can be wrong with the spec is found while this is built.
 class Run {
  public:
-  Run(const RunSpec& spec, Comm& world, const WorkerOptions& options)
+  Run(const RunSpec& spec, Comm& host, const WorkerOptions& options)
       : spec_(spec),
         options_(options),
-        observed_(observed(world, waiting_)),
-        world_(*observed_),
         data_(spec),
-        backend_(make_backend(spec.device().kind(), spec.device().threads()
-                                                        ? static_cast<int>(spec.device().threads())
-                                                        : options.threads)),
-        trainer_(train_config(spec, data_.vocabulary()), *backend_, world_,
-                 data_.training(digests(world.rank()))),
+        place_(local_place(host)),
+        device_(device_of_rank(spec.device().kind(), place_)),
+        config_(fitting(train_config(spec, data_.vocabulary()), device_, place_)),
+        backend_(make_backend(device_, threads())),
+        exchange_(device_world(host, *backend_, longest_transfer)),
+        observed_(observed(*exchange_, waiting_)),
+        world_(*observed_),
+        trainer_(config_, *backend_, world_, data_.training(digests(host.rank()))),
         directory_(prepare_directory()),
         store_(directory_ / "checkpoints", store_options(), *backend_, world_),
         observer_(world_, *backend_, trainer_.config().mesh, directory_, store_.generation()),
         guard_(spec.recovery().spike_factor()) {
     backend_->allow_tf32(spec.device().precision() == "tf32");
     if (!options.report_to.address.empty())
-      link_.emplace(options.report_to, spec.name(), options.generation, world.rank(), waiting_);
+      link_.emplace(options.report_to, spec.name(), options.generation, host.rank(), waiting_);
   }
 
   Outcome to_the_end();
@@ -80,6 +87,9 @@ class Run {
                      static_cast<int>(mesh.pp())};
     const Place place = shape.place(rank);
     return place.tp == 0 && place.pp == shape.pp - 1;
+  }
+  int threads() const {
+    return spec_.device().threads() ? static_cast<int>(spec_.device().threads()) : options_.threads;
   }
   bool speaks() const { return world_.rank() == 0; }
   bool is_last(int64_t step) const { return step + 1 == static_cast<int64_t>(spec_.steps()); }
@@ -108,10 +118,13 @@ class Run {
   const RunSpec& spec_;
   const WorkerOptions& options_;
   Waiting waiting_;
-  std::unique_ptr<Comm> observed_;
-  Comm& world_;
   RunData data_;
+  LocalPlace place_;
+  std::string device_;  // of this rank: "cuda:1"
+  TrainConfig config_;
   std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Comm> exchange_, observed_;
+  Comm& world_;
   Trainer trainer_;
   fs::path directory_;
   CheckpointStore store_;
@@ -192,7 +205,7 @@ uint64_t Run::sum(uint64_t mine) {
 // FLOP/s of all ranks together. Collective.
 double Run::measured_peak() {
   const DType dtype = trainer_.config().precision;
-  const bool serial = spec_.device().kind() == "reference";
+  const bool serial = device_ == "reference";
   const double mine = serial ? measured_peak_flops(*backend_, dtype, 256, 0.05)
                              : measured_peak_flops(*backend_, dtype);
   return static_cast<double>(sum(static_cast<uint64_t>(mine)));
@@ -213,6 +226,8 @@ void Run::start_reporting() {
       "layers "
       "* hidden * sequence for attention) / {:.1f} GFLOP/s, what a large {} product reaches here",
       model.flops_per_token() * 1e-6, peak * 1e-9, name_of(trainer_.config().precision));
+  spdlog::info("what a rank of each stage will use, in GB (katman plan explains it):");
+  for (const std::string& line : plan_table(plan_run(config_, device_))) spdlog::info("{}", line);
   if (data_.validation_sequences() == 0)
     spdlog::warn(
         "no validation loss: the validation split of {} has {} tokens, fewer than one "

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/cuda_library.h"
 #include "core/error.h"
 
 namespace katman {
@@ -132,10 +133,11 @@ void complete_rest(RunSpec& spec) {
       checkpoint.keep_last() >= 1,
       "checkpoint.keep_last is 0, which would delete the newest one too; keep at least 1");
   auto& device = *spec.mutable_device();
-  if (device.kind().empty()) device.set_kind("cpu");
+  if (device.kind().empty()) device.set_kind("auto");
   if (device.precision().empty()) device.set_precision("bf16");
-  require_usage(is_one_of(device.kind(), {"cpu", "reference"}) || device.kind().starts_with("cuda"),
-                "device.kind is '{}'; use cpu, reference or cuda:N", device.kind());
+  require_usage(
+      is_one_of(device.kind(), {"auto", "cpu", "reference"}) || cuda_device_of(device.kind()),
+      "device.kind is '{}'; use auto, cpu, reference, cuda or cuda:N", device.kind());
   require_usage(is_one_of(device.precision(), {"fp32", "tf32", "bf16"}),
                 "device.precision is '{}'; use fp32, tf32 or bf16", device.precision());
   require_usage(device.precision() != "tf32" || device.kind().starts_with("cuda"),
