@@ -75,7 +75,7 @@ function time_bar() {
       const part = (seconds[text] || 0) / all;
       parts[i].style.width = `${100 * part}%`;
       parts[i].title = `${text}: ${duration(seconds[text] || 0)}`;
-      keys[i].hidden = !(seconds[text] > 0.05);
+      keys[i].hidden = !(part >= 5e-4);
       put(values[i], `${percent(part, part < .1 ? 1 : 0)}, ${seconds[text] < 60 ? `${Number((+seconds[text] || 0).toPrecision(2))} s` : duration(seconds[text])}`);
     });
     share.setAttribute('aria-label', kinds.map(([text]) => `${text} ${percent((seconds[text] || 0) / all)}`).join(', '));
@@ -84,11 +84,13 @@ function time_bar() {
 
 function facts() {
   const names = ['step', 'loss', 'validation', 'tokens/s', 'of peak', 'tokens', 'time left', 'saved at', 'restarts'];
-  const values = names.map(name => el('b', {}, '–')), node = el('div.facts', {}, names.map((name, i) => el('div.fact', {}, values[i], el('span', {}, name))));
+  const values = names.map(() => el('b', {}, '–')), labels = names.map(name => el('span', {}, name));
+  const node = el('div.facts', {}, names.map((_, i) => el('div.fact', {}, values[i], labels[i])));
   return {node, draw(run) {
     const loss = value => value ? Number(value).toFixed(4) : '–';
-    const texts = [`${short(run.step, 4)} / ${short(run.steps, 4)}`, loss(run.loss), loss(run.validation_loss), run.tokens_per_s ? short(run.tokens_per_s) : '–', run.utilisation ? percent(run.utilisation, 1) : '–', short(run.tokens), time_left(run) || '–', run.committed > 0 ? `step ${short(run.committed, 5)}` : 'none', String(run.restarts)];
+    const texts = [short(run.step, 5), loss(run.loss), loss(run.validation_loss), run.tokens_per_s ? short(run.tokens_per_s) : '–', run.utilisation ? percent(run.utilisation, 1) : '–', short(run.tokens), time_left(run) || '–', run.committed > 0 ? `step ${short(run.committed, 5)}` : 'none', String(run.restarts)];
     texts.forEach((text, i) => { put(values[i], text); values[i].title = text; });
+    put(labels[0], `of ${short(run.steps, 5)} steps`);
   }};
 }
 
