@@ -106,6 +106,14 @@ void check_swiglu(const Tensor& x, const Tensor& y) {
           name_of(y.dtype()), rows.count, 2 * rows.width);
 }
 
+void check_rope(const AttentionShape& shape, const Tensor& frequencies) {
+  require(shape.head_dim % 2 == 0, "rope wants an even head_dim, not {}", shape.head_dim);
+  require(frequencies && frequencies.dtype() == DType::f32 &&
+              frequencies.elements() == shape.head_dim / 2,
+          "rope wants {} frequencies in f32, not {}", shape.head_dim / 2,
+          to_string(frequencies.shape()));
+}
+
 Rows check_embed(const Tensor& ids, const Tensor& table, const Tensor& positions, int64_t length,
                  int64_t first_position, const Tensor& y) {
   const Rows rows = check_rows("embed", y, {});

@@ -29,6 +29,8 @@ Rows check_norm(const char* operation, const Tensor& x, const Tensor& gamma, con
                 const Tensor& sum, std::initializer_list<Tensor> tensors);
 // x [T, 2F] beside y [T, F].
 void check_swiglu(const Tensor& x, const Tensor& y);
+// An even head_dim and its frequencies, f32 [head_dim / 2].
+void check_rope(const AttentionShape& shape, const Tensor& frequencies);
 // ids i32 [T], table [V, H], y [T, H]; positions (when given) hold every position used.
 Rows check_embed(const Tensor& ids, const Tensor& table, const Tensor& positions, int64_t length,
                  int64_t first_position, const Tensor& y);

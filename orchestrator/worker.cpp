@@ -47,9 +47,25 @@ void check_same_model(const GptConfig& saved, const GptConfig& wanted, const std
   same("vocabulary", saved.vocabulary, wanted.vocabulary);
   same("feed_forward", saved.ff(), wanted.ff());
   same("tied_embedding", saved.tied_embedding, wanted.tied_embedding);
-  require_usage(saved.norm_epsilon == wanted.norm_epsilon,
-                "the model in {} was made with a norm epsilon of {}; training knows only {}", run,
-                saved.norm_epsilon, wanted.norm_epsilon);
+  same("groups", saved.groups(), wanted.groups());
+  same("norm_epsilon", saved.norm_epsilon, wanted.norm_epsilon);
+  const auto same_kind = [&](const char* field, auto before, auto now) {
+    same(field, static_cast<int>(before), static_cast<int>(now));
+  };
+  same_kind("norm", saved.norm, wanted.norm);
+  same_kind("norm_place", saved.norm_place, wanted.norm_place);
+  same_kind("activation", saved.activation, wanted.activation);
+  same_kind("positions", saved.positions, wanted.positions);
+  if (wanted.positions == Positions::rotary) {
+    same("rotary.theta", saved.rotary.theta, wanted.rotary.theta);
+    same("rotary.factor", saved.rotary.factor, wanted.rotary.factor);
+    same("rotary.low", saved.rotary.low, wanted.rotary.low);
+    same("rotary.high", saved.rotary.high, wanted.rotary.high);
+    same("rotary.original", saved.rotary.original, wanted.rotary.original);
+  }
+  same("biases", saved.biases, wanted.biases);
+  same("window", saved.window, wanted.window);
+  if (wanted.window) same("window_every", saved.window_every, wanted.window_every);
 }
 
 // One rank of one run. Everything that can be wrong with the spec is found while this is built.

@@ -46,7 +46,7 @@ class CpuBackend : public HostBackend {
   void gelu_grad(const Tensor& dy, const Tensor& x, const Tensor& dx) override;
   void swiglu(const Tensor& x, const Tensor& y) override;
   void swiglu_grad(const Tensor& dy, const Tensor& x, const Tensor& dx) override;
-  void rope(const Tensor& qkv, const AttentionShape& shape, float theta, int64_t past,
+  void rope(const Tensor& qkv, const AttentionShape& shape, const Tensor& frequencies, int64_t past,
             int direction) override;
   void dropout(const Tensor& x, float p, Key key, int64_t row_begin, int64_t column_begin,
                int64_t columns_global) override;

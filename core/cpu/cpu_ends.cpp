@@ -46,19 +46,21 @@ void CpuBackend::dropout(const Tensor& x, float p, Key key, int64_t row_begin, i
   });
 }
 
-void CpuBackend::rope(const Tensor& qkv, const AttentionShape& s, float theta, int64_t past,
-                      int direction) {
+void CpuBackend::rope(const Tensor& qkv, const AttentionShape& s, const Tensor& frequencies,
+                      int64_t past, int direction) {
   const int64_t tokens = check_attention(s, qkv, {}), d = s.head_dim, half = d / 2;
-  require(d % 2 == 0, "rope wants an even head_dim, not {}", d);
+  check_rope(s, frequencies);
   const Tensor turns = empty({s.length, 2 * half}, DType::f32);  // cosines, then sines
   float* const turn = turns.data<float>();
-  for (int64_t i = 0; i < s.length; ++i)
-    for (int64_t c = 0; c < half; ++c) {
-      const double exponent = -2.0 * static_cast<double>(c) / static_cast<double>(d);
-      const double angle = direction * static_cast<double>(past + i) * std::pow(theta, exponent);
-      turn[2 * i * half + c] = static_cast<float>(std::cos(angle));
-      turn[(2 * i + 1) * half + c] = static_cast<float>(std::sin(angle));
-    }
+  parallel_ranges(threads_, s.length, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      for (int64_t c = 0; c < half; ++c) {
+        const double angle = direction * static_cast<double>(past + i) *
+                             static_cast<double>(frequencies.data<float>()[c]);
+        turn[2 * i * half + c] = static_cast<float>(std::cos(angle));
+        turn[(2 * i + 1) * half + c] = static_cast<float>(std::sin(angle));
+      }
+  });
   const int64_t vectors = s.groups * (s.queries_per_group + 2);
   with_type(qkv, [&](auto* data) {
     using T = std::remove_pointer_t<decltype(data)>;

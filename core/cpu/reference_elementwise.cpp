@@ -103,10 +103,10 @@ void ReferenceBackend::swiglu_grad(const Tensor& dy, const Tensor& x, const Tens
   store(din, dx);
 }
 
-void ReferenceBackend::rope(const Tensor& qkv, const AttentionShape& s, float theta, int64_t past,
-                            int direction) {
+void ReferenceBackend::rope(const Tensor& qkv, const AttentionShape& s, const Tensor& frequencies,
+                            int64_t past, int direction) {
   const int64_t tokens = check_attention(s, qkv, {}), d = s.head_dim, half = d / 2;
-  require(d % 2 == 0, "rope wants an even head_dim, not {}", d);
+  check_rope(s, frequencies);
   std::vector<float> x = widen(qkv);
   for (int64_t row = 0; row < tokens; ++row) {
     const auto position = static_cast<double>(past + row % s.length);
@@ -114,8 +114,7 @@ void ReferenceBackend::rope(const Tensor& qkv, const AttentionShape& s, float th
       if (vector % (s.queries_per_group + 2) == s.queries_per_group + 1) continue;  // v
       float* at = &x[row * s.qkv_columns() + vector * d];
       for (int64_t c = 0; c < half; ++c) {
-        const double exponent = -2.0 * static_cast<double>(c) / static_cast<double>(d);
-        const double angle = direction * position * std::pow(theta, exponent);
+        const double angle = direction * position * static_cast<double>(frequencies.data<float>()[c]);
         const auto cosine = static_cast<float>(std::cos(angle));
         const auto sine = static_cast<float>(std::sin(angle));
         const float a = at[c], b = at[c + half];

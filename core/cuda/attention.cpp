@@ -145,18 +145,16 @@ void CudaBackend::attention_cached(const Tensor& qkv, const AttentionShape& shap
   });
 }
 
-void CudaBackend::rope(const Tensor& qkv, const AttentionShape& s, float theta, int64_t past,
-                       int direction) {
+void CudaBackend::rope(const Tensor& qkv, const AttentionShape& s, const Tensor& frequencies,
+                       int64_t past, int direction) {
   const int64_t tokens = check_attention(s, qkv, {}), half = s.head_dim / 2;
-  require(s.head_dim % 2 == 0, "rope wants an even head_dim, not {}", s.head_dim);
-  if (s.length != turns_.length || s.head_dim != turns_.head_dim || past != turns_.past ||
-      theta != turns_.theta) {
-    turns_ = {empty({s.length, 2 * half}, DType::f32), s.length, s.head_dim, past, theta};
-    kernels::rope_turns(stream_, turns_.table.data<float>(), s.length, half, past, theta);
-  }
+  check_rope(s, frequencies);
+  const Tensor turns = empty({s.length, 2 * half}, DType::f32);
+  kernels::rope_turns(stream_, turns.data<float>(), s.length, half, past,
+                      frequencies.data<float>());
   const kernels::RopeShape shape{tokens, s.length, s.groups, s.queries_per_group, half};
   with_type(qkv, [&](auto* data) {
-    kernels::rope(stream_, data, shape, turns_.table.data<float>(), static_cast<float>(direction));
+    kernels::rope(stream_, data, shape, turns.data<float>(), static_cast<float>(direction));
   });
 }
 

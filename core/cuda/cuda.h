@@ -15,13 +15,6 @@
 
 namespace katman {
 
-// The cosines and sines of the last rope() that differed from the one before: layers share them.
-struct RopeTurns {
-  Tensor table;  // f32 [length, 2, head_dim / 2]
-  int64_t length = 0, head_dim = 0, past = 0;
-  float theta = 0;
-};
-
 class CudaBackend : public Backend {
  public:
   explicit CudaBackend(int device);
@@ -70,7 +63,7 @@ class CudaBackend : public Backend {
   void gelu_grad(const Tensor& dy, const Tensor& x, const Tensor& dx) override;
   void swiglu(const Tensor& x, const Tensor& y) override;
   void swiglu_grad(const Tensor& dy, const Tensor& x, const Tensor& dx) override;
-  void rope(const Tensor& qkv, const AttentionShape& shape, float theta, int64_t past,
+  void rope(const Tensor& qkv, const AttentionShape& shape, const Tensor& frequencies, int64_t past,
             int direction) override;
   void dropout(const Tensor& x, float p, Key key, int64_t row_begin, int64_t column_begin,
                int64_t columns_global) override;
@@ -105,7 +98,6 @@ class CudaBackend : public Backend {
   Pool pool_;
   Products products_;
   FusedAttention fused_;
-  RopeTurns turns_;
 };
 
 }  // namespace katman

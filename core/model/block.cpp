@@ -4,7 +4,29 @@
 
 namespace katman {
 
+Residual Sublayer::forward_norm_after(const Residual& in, Tape& tape) const {
+  const Tensor x = settle(context_, in);
+  const Tensor branch = inner_.forward(x, tape);
+  dropout_.forward(branch, tape.micro);
+  Norm::Saved saved;
+  const Tensor y = norm_.forward({x, branch}, saved);
+  saved.push(tape);
+  tape.push(x);
+  return {y, {}};
+}
+
+Tensor Sublayer::backward_norm_after(const Tensor& dy, Tape& tape) const {
+  const Tensor x = tape.pop();
+  const auto saved = Norm::Saved::pop(tape);
+  const Tensor dsum = norm_.backward(dy, saved, {});
+  const Tensor dinner = inner_.backward(dropout_.backward(dsum, tape.micro), x, tape);
+  const Tensor dx = context_.empty(dsum.shape());
+  context_.backend.add(dsum, dinner, dx);
+  return dx;
+}
+
 Residual Sublayer::forward(const Residual& in, Tape& tape) const {
+  if (place_ == NormPlace::after) return forward_norm_after(in, tape);
   Norm::Saved saved;
   const Tensor normed = norm_.forward(in, saved);
   const Tensor branch = inner_.forward(normed, tape);
@@ -15,6 +37,7 @@ Residual Sublayer::forward(const Residual& in, Tape& tape) const {
 }
 
 Tensor Sublayer::backward(const Tensor& dy, Tape& tape) const {
+  if (place_ == NormPlace::after) return backward_norm_after(dy, tape);
   Tensor normed = recompute_ ? Tensor() : tape.pop();
   const auto saved = Norm::Saved::pop(tape);
   if (recompute_) normed = norm_.again(saved);
@@ -26,14 +49,16 @@ Block::Block(const ModelContext& context, Params& params, const GptConfig& confi
              int64_t cache_index, Recompute recompute)
     : context_(context),
       rerun_(recompute == Recompute::full),
-      ln_1_(context, params, fmt::format("h.{}.ln_1", index), config.hidden, config.norm_epsilon),
-      attention_(context, params, fmt::format("h.{}.attn", index), config, cache_index),
-      ln_2_(context, params, fmt::format("h.{}.ln_2", index), config.hidden, config.norm_epsilon),
+      ln_1_(context, params, fmt::format("h.{}.ln_1", index), config),
+      attention_(context, params, fmt::format("h.{}.attn", index), config, index, cache_index),
+      ln_2_(context, params, fmt::format("h.{}.ln_2", index), config),
       mlp_(context, params, fmt::format("h.{}.mlp", index), config,
            recompute == Recompute::selective),
-      first_(attention_, ln_1_, {context, fmt::format("h.{}.attn", index), config.dropout},
+      first_(context, attention_, ln_1_, config.norm_place,
+             {context, fmt::format("h.{}.attn", index), config.dropout},
              recompute == Recompute::selective),
-      second_(mlp_, ln_2_, {context, fmt::format("h.{}.mlp", index), config.dropout},
+      second_(context, mlp_, ln_2_, config.norm_place,
+              {context, fmt::format("h.{}.mlp", index), config.dropout},
               recompute == Recompute::selective) {}
 
 Residual Block::run(const Residual& in, Tape& tape) const {

@@ -1,4 +1,4 @@
-// A decoder layer: two pre-norm sublayers, attention and feed-forward, around the residual stream.
+// A decoder layer: two sublayers, attention and feed-forward, around the residual stream.
 #pragma once
 
 #include <string>
@@ -11,20 +11,33 @@
 
 namespace katman {
 
-// stream -> stream + dropout(inner(norm(stream))). Owns the norm and the dropout, not the inner
-// module. With `recompute` the norm's output is computed again for the backward pass.
+// stream -> stream + dropout(inner(norm(stream))), or with the norm behind: stream -> norm(stream +
+// dropout(inner(stream))). Owns the norm and the dropout, not the inner module. With `recompute`
+// the output of a norm before is computed again for the backward pass; that of a norm behind is the
+// stream itself and remembered.
 class Sublayer {
  public:
-  Sublayer(Module& inner, Norm norm, Dropout dropout, bool recompute)
-      : inner_(inner), norm_(norm), dropout_(dropout), recompute_(recompute) {}
+  Sublayer(const ModelContext& context, Module& inner, Norm norm, NormPlace place, Dropout dropout,
+           bool recompute)
+      : context_(context),
+        inner_(inner),
+        norm_(norm),
+        place_(place),
+        dropout_(dropout),
+        recompute_(recompute) {}
 
   Residual forward(const Residual& in, Tape& tape) const;
   // dy: the gradient of the stream that leaves; returns that of the stream that entered.
   Tensor backward(const Tensor& dy, Tape& tape) const;
 
  private:
+  Residual forward_norm_after(const Residual& in, Tape& tape) const;
+  Tensor backward_norm_after(const Tensor& dy, Tape& tape) const;
+
+  const ModelContext& context_;
   Module& inner_;
   Norm norm_;
+  NormPlace place_;
   Dropout dropout_;
   bool recompute_;
 };

@@ -5,13 +5,13 @@
 namespace katman {
 namespace {
 
-// Radford et al., 2019, as in their published code: 0.01 for positions, and no weight decay.
+// Without weight decay, as in the published code of Radford et al., 2019.
 Param positions_param(const GptConfig& config) {
   Param param;
   param.name = "wpe.weight";
   param.global = {config.sequence, config.hidden};
   param.mine = Box::whole(param.global);
-  param.init.deviation = 0.01f;
+  param.init.deviation = config.position_deviation;
   param.decay = false;
   param.replicated = true;
   return param;
@@ -46,15 +46,16 @@ Embedding::Embedding(const ModelContext& context, Params& params, const GptConfi
                      Param& table)
     : context_(context),
       table_(table),
-      positions_(params.declare(positions_param(config))),
+      positions_(config.positions == Positions::learned ? &params.declare(positions_param(config))
+                                                        : nullptr),
       dropout_(context, "embedding", config.dropout) {}
 
 Tensor Embedding::forward(const Tensor& ids, Tape& tape) {
   const Micro& micro = tape.micro;
-  const bool adds_positions = context_.tp.rank() == 0;  // once in the sum over ranks
+  const bool adds_positions = positions_ && context_.tp.rank() == 0;  // once in the sum over ranks
   const Tensor partial = context_.empty({ids.elements(), table_.value.extent(1)});
   context_.backend.embed(ids, table_.value, table_.mine.begin[0],
-                         adds_positions ? positions_.value : Tensor(), micro.length, micro.past,
+                         adds_positions ? positions_->value : Tensor(), micro.length, micro.past,
                          partial);
   const Tensor y = reduce_rows(context_, partial).arrived();
   dropout_.forward(y, micro);
@@ -65,10 +66,11 @@ Tensor Embedding::backward(const Tensor& dy, const Tensor& ids, Tape& tape) {
   const Tensor d = gather_rows(context_, dropout_.backward(dy, tape.micro)).arrived();
   // All ranks see all rows here. A replicated gradient is summed over ranks exactly when the
   // sequence is split: then one rank adds it, otherwise each does.
-  const bool adds_positions = !context_.sequence_parallel || context_.tp.rank() == 0;
+  const bool adds_positions =
+      positions_ && (!context_.sequence_parallel || context_.tp.rank() == 0);
   tape.later([this, d, ids, length = tape.micro.length, adds_positions] {
     context_.backend.embed_grad(d, ids, table_.mine.begin[0], length, 0, table_.grad,
-                                adds_positions ? positions_.grad : Tensor());
+                                adds_positions ? positions_->grad : Tensor());
   });
   return {};
 }

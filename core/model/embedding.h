@@ -16,9 +16,9 @@ int64_t vocabulary_storage(const GptConfig& config, const Comm& tp);
 // The Param `name` [vocabulary, hidden] cut this way; `tied`: see Param.
 Param vocabulary_param(const GptConfig& config, const Comm& tp, const std::string& name, bool tied);
 
-// y = dropout(wte[id] + wpe[position]), ids i32 [rows], y [rows (/ tp under sequence parallelism),
-// hidden]. The vocabulary is cut over tensor ranks (Shoeybi et al., 2019): a rank gives 0 for
-// tokens that are not its own, and the sum over ranks is the embedding.
+// y = dropout(wte[id] + wpe[position]) (positions that are not rotary), ids i32 [rows], y [rows (/
+// tp under sequence parallelism), hidden]. The vocabulary is cut over tensor ranks (Shoeybi et al.,
+// 2019): a rank gives 0 for tokens that are not its own, and the sum over ranks is the embedding.
 class Embedding : public Module {
  public:
   Embedding(const ModelContext& context, Params& params, const GptConfig& config, Param& table);
@@ -29,7 +29,8 @@ class Embedding : public Module {
 
  private:
   const ModelContext& context_;
-  const Param &table_, &positions_;
+  const Param& table_;
+  const Param* positions_;  // nullptr: rotary, see Attention
   Dropout dropout_;
 };
 

@@ -65,7 +65,7 @@ GptStage::GptStage(const GptConfig& config, StageRange range, const ModelContext
   for (int64_t layer = range.first_layer; layer < range.last_layer; ++layer)
     p.blocks.emplace_back(p.context, params, config, layer, layer - range.first_layer, recompute);
   if (range.head) {
-    p.norm.emplace(p.context, params, "ln_f", config.hidden, config.norm_epsilon);
+    if (config.norm_place == NormPlace::before) p.norm.emplace(p.context, params, "ln_f", config);
     p.head.emplace(p.context, head_table(config, range, context, params));
   }
 }
@@ -97,8 +97,8 @@ Tensor GptStage::backward(const Tensor& dy, Tape& tape,
                           const std::function<void(int64_t layer)>& layer_done) {
   Parts& p = *parts_;
   Tensor d = dy;
+  if (p.head) d = tape.pop();
   if (p.norm) {
-    d = tape.pop();
     const auto saved = Norm::Saved::pop(tape);
     d = p.norm->backward(d, saved, {});
   }
@@ -118,7 +118,7 @@ Tensor GptStage::logits(const Tensor& h) {
 
 std::vector<KvCache> GptStage::make_caches(int64_t sequences, int64_t capacity) const {
   const Parts& p = *parts_;
-  const Shape shape = {sequences, capacity, p.config.heads / p.context.tp.size(),
+  const Shape shape = {sequences, capacity, p.config.groups() / p.context.tp.size(),
                        p.config.head_dim()};
   std::vector<KvCache> caches;
   for (size_t layer = 0; layer < p.blocks.size(); ++layer)

@@ -14,10 +14,11 @@ namespace katman {
 // Layers of one stage with their parameters declared in `params`. Activations between stages are
 // [rows, hidden], or [rows / tp, hidden] under sequence parallelism, as ModelContext::activation.
 //
-// Parameters, each with .weight and .bias unless noted: wte and wpe (only .weight), then for layer
-// N h.N.ln_1, h.N.attn.qkv, h.N.attn.proj, h.N.ln_2, h.N.mlp.up, h.N.mlp.down, then ln_f, and head
-// (only .weight) when the embedding is not tied. When it is, the first and the last stage both hold
-// wte.weight, marked Param::tied unless they are one stage.
+// Parameters, each with .weight and, where the model has it, .bias: wte and wpe (learned positions;
+// both without bias), then for layer N h.N.ln_1, h.N.attn.qkv, h.N.attn.proj, h.N.ln_2, h.N.mlp.up,
+// h.N.mlp.down, then ln_f (norms before), and head (no bias) when the embedding is not tied. When
+// it is, the first and the last stage both hold wte.weight, marked Param::tied unless they are one
+// stage.
 class GptStage {
  public:
   // context.backend, context.tp and params outlive the stage.
@@ -26,7 +27,7 @@ class GptStage {
   ~GptStage();
 
   // First stage: ids i32 [sequences * length], kept by the tape; later stages: the previous stage's
-  // activation. Returns the activation for the next stage, or for the last stage the normalised
+  // activation. Returns the activation for the next stage, or for the last stage the (normalised)
   // hidden state.
   Tensor forward(const Tensor& x, Tape& tape);
   // Last stage only: adds the micro-batch's loss. targets i32 [sequences * length], < 0: not

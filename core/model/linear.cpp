@@ -14,8 +14,8 @@ Param& declare_weight(Params& params, const std::string& name, Shape global, Box
   return params.declare(std::move(weight));
 }
 
-Param& declare_bias(Params& params, const std::string& name, int64_t out, Box mine,
-                    bool replicated) {
+const Param* declare_bias(Params& params, const std::string& name, int64_t out, Box mine,
+                          bool replicated) {
   Param bias;
   bias.name = name + ".bias";
   bias.global = {out};
@@ -23,7 +23,7 @@ Param& declare_bias(Params& params, const std::string& name, int64_t out, Box mi
   bias.init.kind = Init::Kind::zero;
   bias.decay = false;
   bias.replicated = replicated;
-  return params.declare(std::move(bias));
+  return &params.declare(std::move(bias));
 }
 
 // x W^T [rows, W's rows], to be given its epilogue.
@@ -60,29 +60,40 @@ void add_weight_grad(const ModelContext& context, const Tensor& dy, const Tensor
 }  // namespace
 
 ColumnParallel::ColumnParallel(const ModelContext& context, Params& params, const std::string& name,
-                               int64_t in, int64_t out, Init init)
+                               int64_t in, int64_t out, Init init, bool biased)
     : context_(context),
       weight_(declare_weight(params, name, {out, in},
                              cut(Box::whole({out, in}), 0, context.tp.rank(), context.tp.size()),
                              init)),
-      bias_(declare_bias(params, name, out,
-                         cut(Box::whole({out}), 0, context.tp.rank(), context.tp.size()), false)) {}
+      bias_(biased ? declare_bias(params, name, out,
+                                  cut(Box::whole({out}), 0, context.tp.rank(), context.tp.size()),
+                                  false)
+                   : nullptr) {}
 
 Tensor ColumnParallel::forward(const Tensor& x) const {
   Gemm g = product(context_, gather_rows(context_, x).arrived(), weight_);
-  g.epilogue = Gemm::Epilogue::bias;
-  g.bias = bias_.value;
+  if (bias_) {
+    g.epilogue = Gemm::Epilogue::bias;
+    g.bias = bias_->value;
+  }
   context_.backend.gemm(g);
   return g.c;
 }
 
 Tensor ColumnParallel::forward_gelu(const Tensor& x, const Tensor& before) const {
   Gemm g = product(context_, gather_rows(context_, x).arrived(), weight_);
-  g.epilogue = Gemm::Epilogue::bias_gelu;
-  g.bias = bias_.value;
-  g.aux = before;
-  context_.backend.gemm(g);
-  return g.c;
+  const Tensor after = g.c;
+  if (bias_) {
+    g.epilogue = Gemm::Epilogue::bias_gelu;
+    g.bias = bias_->value;
+    g.aux = before;
+    context_.backend.gemm(g);
+  } else {
+    g.c = before;
+    context_.backend.gemm(g);
+    context_.backend.gelu(before, after);
+  }
+  return after;
 }
 
 Tensor ColumnParallel::backward(const Tensor& dy, const Tensor& x, Tape& tape) const {
@@ -93,24 +104,24 @@ Tensor ColumnParallel::backward(const Tensor& dy, const Tensor& x, Tape& tape) c
   Arriving dx = reduce_rows(context_, g.c);
   tape.later([this, dy, x_rows] {
     add_weight_grad(context_, dy, x_rows, weight_);
-    context_.backend.bias_grad(dy, bias_.grad);
+    if (bias_) context_.backend.bias_grad(dy, bias_->grad);
   });
   return dx.arrived();
 }
 
 RowParallel::RowParallel(const ModelContext& context, Params& params, const std::string& name,
-                         int64_t in, int64_t out, Init init)
+                         int64_t in, int64_t out, Init init, bool biased)
     : context_(context),
       weight_(declare_weight(params, name, {out, in},
                              cut(Box::whole({out, in}), 1, context.tp.rank(), context.tp.size()),
                              init)),
-      bias_(declare_bias(params, name, out, Box::whole({out}), true)) {}
+      bias_(biased ? declare_bias(params, name, out, Box::whole({out}), true) : nullptr) {}
 
 Tensor RowParallel::forward(const Tensor& x) const {
   Gemm g = product(context_, x, weight_);
-  if (context_.tp.rank() == 0) {  // the sum over ranks holds the bias once
+  if (bias_ && context_.tp.rank() == 0) {  // the sum over ranks holds the bias once
     g.epilogue = Gemm::Epilogue::bias;
-    g.bias = bias_.value;
+    g.bias = bias_->value;
   }
   context_.backend.gemm(g);
   return reduce_rows(context_, g.c).arrived();
@@ -127,7 +138,7 @@ Tensor RowParallel::backward(const Tensor& dy, const Tensor& x, Tape& tape,
   context_.backend.gemm(g);
   tape.later([this, dy, dy_rows, x] {
     add_weight_grad(context_, dy_rows, x, weight_);
-    context_.backend.bias_grad(dy, bias_.grad);  // of my rows: see Param::replicated
+    if (bias_) context_.backend.bias_grad(dy, bias_->grad);  // of my rows: see Param::replicated
   });
   return g.c;
 }

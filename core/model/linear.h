@@ -9,12 +9,12 @@
 
 namespace katman {
 
-// y = x W^T + b with W [out, in] and b [out] cut along `out`. Enters a tensor-parallel region:
+// y = x W^T (+ b) with W [out, in] and b [out] cut along `out`. Enters a tensor-parallel region:
 // x [rows (/ tp under sequence parallelism), in], y [rows, out / tp].
 class ColumnParallel {
  public:
   ColumnParallel(const ModelContext& context, Params& params, const std::string& name, int64_t in,
-                 int64_t out, Init init);
+                 int64_t out, Init init, bool biased);
 
   Tensor forward(const Tensor& x) const;
   // gelu(y); y itself is written to `before` [rows, out / tp], which the gradient needs.
@@ -26,15 +26,16 @@ class ColumnParallel {
 
  private:
   const ModelContext& context_;
-  const Param &weight_, &bias_;
+  const Param& weight_;
+  const Param* bias_;  // nullptr: none
 };
 
-// y = x W^T + b with W [out, in] cut along `in`, b whole. Leaves a tensor-parallel region:
+// y = x W^T (+ b) with W [out, in] cut along `in`, b whole. Leaves a tensor-parallel region:
 // x [rows, in / tp], y [rows (/ tp under sequence parallelism), out].
 class RowParallel {
  public:
   RowParallel(const ModelContext& context, Params& params, const std::string& name, int64_t in,
-              int64_t out, Init init);
+              int64_t out, Init init, bool biased);
 
   Tensor forward(const Tensor& x) const;
   // With `before` (what forward_gelu wrote), goes on through the GELU that made x.
@@ -42,7 +43,8 @@ class RowParallel {
 
  private:
   const ModelContext& context_;
-  const Param &weight_, &bias_;
+  const Param& weight_;
+  const Param* bias_;  // nullptr: none
 };
 
 }  // namespace katman

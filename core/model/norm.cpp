@@ -23,12 +23,14 @@ Tensor settle(const ModelContext& context, const Residual& in) {
   return sum;
 }
 
-Norm::Norm(const ModelContext& context, Params& params, const std::string& name, int64_t hidden,
-           float epsilon)
+Norm::Norm(const ModelContext& context, Params& params, const std::string& name,
+           const GptConfig& config)
     : context_(context),
-      weight_(declare(params, name + ".weight", hidden, Init::Kind::one)),
-      bias_(declare(params, name + ".bias", hidden, Init::Kind::zero)),
-      epsilon_(epsilon) {}
+      weight_(declare(params, name + ".weight", config.hidden, Init::Kind::one)),
+      bias_(config.norm == NormKind::layer
+                ? &declare(params, name + ".bias", config.hidden, Init::Kind::zero)
+                : nullptr),
+      epsilon_(config.norm_epsilon) {}
 
 void Norm::Saved::push(Tape& tape) const {
   tape.push(in);
@@ -44,28 +46,37 @@ Norm::Saved Norm::Saved::pop(Tape& tape) {
   return saved;
 }
 
+void Norm::run(const Residual& in, const Tensor& sum, const Tensor& y, const Saved& saved) const {
+  if (bias_)
+    context_.backend.layernorm(in.x, in.branch, weight_.value, bias_->value, epsilon_, sum, y,
+                               saved.mean, saved.rstd);
+  else
+    context_.backend.rmsnorm(in.x, in.branch, weight_.value, epsilon_, sum, y, saved.rstd);
+}
+
 Tensor Norm::forward(const Residual& in, Saved& saved) const {
   Backend& backend = context_.backend;
   const Tensor y = context_.empty(in.x.shape());
   saved.in = in.branch ? context_.empty(in.x.shape()) : in.x;
-  saved.mean = backend.empty({in.x.extent(0)}, DType::f32);
+  saved.mean = bias_ ? backend.empty({in.x.extent(0)}, DType::f32) : Tensor();
   saved.rstd = backend.empty({in.x.extent(0)}, DType::f32);
-  backend.layernorm(in.x, in.branch, weight_.value, bias_.value, epsilon_,
-                    in.branch ? saved.in : Tensor(), y, saved.mean, saved.rstd);
+  run(in, in.branch ? saved.in : Tensor(), y, saved);
   return y;
 }
 
 Tensor Norm::again(const Saved& saved) const {
   const Tensor y = context_.empty(saved.in.shape());
-  context_.backend.layernorm(saved.in, {}, weight_.value, bias_.value, epsilon_, {}, y, saved.mean,
-                             saved.rstd);
+  run({saved.in, {}}, {}, y, saved);
   return y;
 }
 
 Tensor Norm::backward(const Tensor& dy, const Saved& saved, const Tensor& past) const {
   const Tensor dx = context_.empty(saved.in.shape());
-  context_.backend.layernorm_grad(dy, saved.in, weight_.value, saved.mean, saved.rstd, past, dx,
-                                  weight_.grad, bias_.grad);
+  if (bias_)
+    context_.backend.layernorm_grad(dy, saved.in, weight_.value, saved.mean, saved.rstd, past, dx,
+                                    weight_.grad, bias_->grad);
+  else
+    context_.backend.rmsnorm_grad(dy, saved.in, weight_.value, saved.rstd, past, dx, weight_.grad);
   return dx;
 }
 

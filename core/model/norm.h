@@ -1,8 +1,10 @@
-// Layer normalisation (Ba et al., 2016), fused with the addition that precedes it.
+// Layer normalisation (Ba et al., 2016), or by the root of the mean square alone (Zhang and
+// Sennrich, 2019), fused with the addition that precedes it.
 #pragma once
 
 #include <string>
 
+#include "core/model/config.h"
 #include "core/model/module.h"
 #include "core/params.h"
 
@@ -18,12 +20,12 @@ Tensor settle(const ModelContext& context, const Residual& in);
 
 class Norm {
  public:
-  Norm(const ModelContext& context, Params& params, const std::string& name, int64_t hidden,
-       float epsilon);
+  Norm(const ModelContext& context, Params& params, const std::string& name,
+       const GptConfig& config);
 
   // What backward needs besides dy. `in` is the stream that was normalised, settled.
   struct Saved {
-    Tensor in, mean, rstd;  // [rows, hidden], f32 [rows], f32 [rows]
+    Tensor in, mean, rstd;  // [rows, hidden], f32 [rows] (layer norms), f32 [rows]
     void push(Tape& tape) const;
     static Saved pop(Tape& tape);
   };
@@ -36,8 +38,12 @@ class Norm {
   Tensor backward(const Tensor& dy, const Saved& saved, const Tensor& past) const;
 
  private:
+  // `sum` and `mean` as for Backend::layernorm.
+  void run(const Residual& in, const Tensor& sum, const Tensor& y, const Saved& saved) const;
+
   const ModelContext& context_;
-  const Param &weight_, &bias_;
+  const Param& weight_;
+  const Param* bias_;  // nullptr: the root mean square's norm, which has none
   float epsilon_;
 };
 

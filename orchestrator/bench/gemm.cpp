@@ -1,6 +1,6 @@
 #include "orchestrator/bench/gemm.h"
 
-#include "core/model/config.h"
+#include "core/model/presets.h"
 #include "orchestrator/bench/peak.h"
 #include "orchestrator/rank_device.h"
 
@@ -90,11 +90,14 @@ GemmReport Bench::run() {
   report_.nominal_flops = dtype_ == DType::bf16 ? nominal_peak_flops(report_.device) : 0;
   report_.peak_flops = measured_peak_flops(backend_, dtype_, serial ? 256 : 4096, 1);
   using enum Gemm::Epilogue;
+  const auto biased = model.biases ? bias : none;
+  const bool gelu = model.activation == Activation::gelu;
   for (const Layer& layer :
-       {Layer{"attn.qkv", model.hidden, 3 * model.hidden, bias, none},
-        Layer{"attn.proj", model.hidden, model.hidden, bias, none},
-        Layer{"mlp.up", model.hidden, model.ff(), bias_gelu, none},
-        Layer{"mlp.down", model.ff(), model.hidden, bias, gelu_grad},
+       {Layer{"attn.qkv", model.hidden, model.qkv_rows(), biased, none},
+        Layer{"attn.proj", model.hidden, model.hidden, biased, none},
+        Layer{"mlp.up", model.hidden, model.up_rows(), gelu && model.biases ? bias_gelu : biased,
+              none},
+        Layer{"mlp.down", model.ff(), model.hidden, biased, gelu ? gelu_grad : none},
         Layer{"logits", model.hidden, (model.vocabulary + 127) / 128 * 128, none, none}}) {
     forward(layer);
     input_grad(layer);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/model/presets.h"
 #include "core/random.h"
 #include "orchestrator/bench/peak.h"
 #include "orchestrator/rank_device.h"

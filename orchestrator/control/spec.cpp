@@ -7,6 +7,7 @@
 
 #include "core/cuda_library.h"
 #include "core/error.h"
+#include "core/model/presets.h"
 
 namespace katman {
 namespace {
@@ -193,6 +194,26 @@ void complete_recovery(RunSpec& spec) {
                 "recovery.spike_factor does nothing unless recovery.on_bad_step is rollback");
 }
 
+// The fields of a model that are not sizes.
+void override_kinds(GptConfig& config, const ModelSpec& model) {
+  if (model.has_tied_embedding()) config.tied_embedding = model.tied_embedding();
+  if (model.has_dropout()) config.dropout = model.dropout();
+  if (model.has_norm()) config.norm = static_cast<NormKind>(model.norm());
+  if (model.has_norm_place()) config.norm_place = static_cast<NormPlace>(model.norm_place());
+  if (model.has_norm_epsilon()) config.norm_epsilon = model.norm_epsilon();
+  if (model.has_activation()) config.activation = static_cast<Activation>(model.activation());
+  if (model.has_positions()) config.positions = static_cast<Positions>(model.positions());
+  if (model.has_biases()) config.biases = model.biases();
+  if (model.has_window()) config.window = model.window();
+  if (model.has_scaled_init()) config.scaled_init = model.scaled_init();
+  const auto& rotary = model.rotary();
+  if (rotary.has_theta()) config.rotary.theta = rotary.theta();
+  if (rotary.has_factor()) config.rotary.factor = rotary.factor();
+  if (rotary.has_low()) config.rotary.low = rotary.low();
+  if (rotary.has_high()) config.rotary.high = rotary.high();
+  if (rotary.has_original()) config.rotary.original = rotary.original();
+}
+
 // Large enough for any mesh: the tokenizer's is known when the corpus is opened.
 constexpr int64_t unknown_vocabulary = 1 << 16;
 
@@ -221,6 +242,7 @@ void set_layout(RunSpec& spec, const Mesh& mesh) {
 GptConfig model_config(const RunSpec& spec, int64_t tokenizer_vocabulary) {
   const auto& model = spec.model();
   GptConfig config = gpt_preset(model.preset());
+  override_kinds(config, model);
   const auto set = [&](bool given, auto value, int64_t& field, const char* name) {
     if (!given) return;
     require_usage(value > 0, "model.{} is 0; leave it out for the preset's {}", name, field);
@@ -238,8 +260,8 @@ GptConfig model_config(const RunSpec& spec, int64_t tokenizer_vocabulary) {
       "or give at least {}",
       config.vocabulary, tokenizer_vocabulary - 1, tokenizer_vocabulary);
   set(model.has_feed_forward(), model.feed_forward(), config.feed_forward, "feed_forward");
-  if (model.has_tied_embedding()) config.tied_embedding = model.tied_embedding();
-  if (model.has_dropout()) config.dropout = model.dropout();
+  set(model.has_groups(), model.groups(), config.kv_groups, "groups");
+  set(model.has_window_every(), model.window_every(), config.window_every, "window_every");
   require_usage(config.dropout >= 0 && config.dropout < 1,
                 "model.dropout is {}; it is a probability, 0 or more and below 1", config.dropout);
   return config;

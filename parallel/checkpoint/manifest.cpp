@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "parallel/checkpoint/model_shape.h"
 
 namespace katman {
 namespace fs = std::filesystem;
@@ -159,16 +160,7 @@ CheckpointManifest to_manifest(const CheckpointInfo& info) {
   manifest.set_tokenizer_fingerprint(info.tokenizer_fingerprint);
   manifest.mutable_counters()->insert(info.counters.begin(), info.counters.end());
   manifest.mutable_skipped()->Assign(info.skipped.begin(), info.skipped.end());
-  ModelShape& model = *manifest.mutable_model();
-  model.set_layers(static_cast<uint32_t>(info.model.layers));
-  model.set_hidden(static_cast<uint32_t>(info.model.hidden));
-  model.set_heads(static_cast<uint32_t>(info.model.heads));
-  model.set_sequence(static_cast<uint32_t>(info.model.sequence));
-  model.set_vocabulary(static_cast<uint32_t>(info.model.vocabulary));
-  model.set_feed_forward(static_cast<uint32_t>(info.model.ff()));
-  model.set_tied_embedding(info.model.tied_embedding);
-  model.set_dropout(info.model.dropout);
-  model.set_norm_epsilon(info.model.norm_epsilon);
+  *manifest.mutable_model() = to_shape(info.model);
   manifest.mutable_mesh()->set_tp(static_cast<uint32_t>(info.mesh.tp));
   manifest.mutable_mesh()->set_dp(static_cast<uint32_t>(info.mesh.dp));
   manifest.mutable_mesh()->set_pp(static_cast<uint32_t>(info.mesh.pp));
@@ -181,16 +173,7 @@ CheckpointInfo to_info(const CheckpointManifest& manifest, const fs::path& direc
   CheckpointInfo info;
   info.step = static_cast<int64_t>(manifest.step());
   info.samples_consumed = manifest.samples_consumed();
-  const ModelShape& model = manifest.model();
-  info.model = {.layers = model.layers(),
-                .hidden = model.hidden(),
-                .heads = model.heads(),
-                .sequence = model.sequence(),
-                .vocabulary = model.vocabulary(),
-                .feed_forward = model.feed_forward(),
-                .tied_embedding = model.tied_embedding(),
-                .dropout = model.dropout(),
-                .norm_epsilon = model.norm_epsilon()};
+  info.model = to_config(manifest.model());
   info.run = manifest.run();
   info.mesh = {static_cast<int>(manifest.mesh().tp()), static_cast<int>(manifest.mesh().dp()),
                static_cast<int>(manifest.mesh().pp())};

@@ -111,7 +111,7 @@ void RehearsalBackend::rmsnorm_grad(const Tensor& dy, const Tensor& x, const Ten
   touch({dy, x, dresidual, dx});
 }
 
-void RehearsalBackend::rope(const Tensor& qkv, const AttentionShape&, float, int64_t, int) {
+void RehearsalBackend::rope(const Tensor& qkv, const AttentionShape&, const Tensor&, int64_t, int) {
   touch({qkv, qkv});
 }
 

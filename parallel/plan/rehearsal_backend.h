@@ -82,7 +82,7 @@ class RehearsalBackend : public Backend {
   void swiglu_grad(const Tensor& dy, const Tensor& x, const Tensor& dx) override {
     touch({dy, x, dx});
   }
-  void rope(const Tensor& qkv, const AttentionShape& shape, float theta, int64_t past,
+  void rope(const Tensor& qkv, const AttentionShape& shape, const Tensor& frequencies, int64_t past,
             int direction) override;
   void dropout(const Tensor& x, float, Key, int64_t, int64_t, int64_t) override { touch({x, x}); }
 

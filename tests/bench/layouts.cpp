@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/model/presets.h"
 #include "core/random.h"
 #include "parallel/comm/mpi.h"
 #include "parallel/trainer.h"

@@ -1,6 +1,8 @@
 // Every operation of every backend and type against the reference, on shapes that divide nothing.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "tests/support/backend_harness.h"
 #include "tests/support/backends.h"
 
@@ -211,12 +213,15 @@ TEST_P(BackendConformance, gelu_of_values_far_from_zero_is_the_identity_or_nothi
 }
 
 TEST_P(BackendConformance, rope_turns_and_turns_back) {
+  Operand frequencies = in_f32({10});
+  for (int c = 0; c < 10; ++c)
+    frequencies.values.push_back(std::pow(10000.0f, -0.1f * static_cast<float>(c)));
   for (int direction : {1, -1}) {
-    check(fmt::format("rope direction={}", direction), {inout({2 * 19, 2 * 4 * 20})},
+    check(fmt::format("rope direction={}", direction), {inout({2 * 19, 2 * 4 * 20}), frequencies},
           [=](Backend& backend, const Tensors& t) {
             const AttentionShape s{
                 .sequences = 2, .length = 19, .groups = 2, .queries_per_group = 2, .head_dim = 20};
-            backend.rope(t[0], s, 10000, 7, direction);
+            backend.rope(t[0], s, t[1], 7, direction);
           });
   }
 }

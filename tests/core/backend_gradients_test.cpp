@@ -123,6 +123,12 @@ TEST(ReferenceGradients, attention_with_shared_keys_a_window_and_dropout) {
   check_attention_gradient("attention grouped, windowed, dropped", s);
 }
 
+Tensor frequencies_on(Backend& backend, const std::vector<float>& values) {
+  const Tensor frequencies = backend.empty({static_cast<int64_t>(values.size())}, DType::f32);
+  backend.upload(values.data(), frequencies);
+  return frequencies;
+}
+
 TEST(ReferenceGradients, rope) {
   const AttentionShape s{.sequences = 1, .length = 5, .groups = 2, .head_dim = 6};
   const Shape x{5, s.qkv_columns()};
@@ -130,12 +136,12 @@ TEST(ReferenceGradients, rope) {
       "rope", {in(x), out(x)},
       [=](Backend& b, const Tensors& t) {
         b.copy(t[0], t[1]);
-        b.rope(t[1], s, 100, 3, 1);
+        b.rope(t[1], s, frequencies_on(b, {1, 0.2f, 0.05f}), 3, 1);
       },
       [=](Backend& b, const Tensors&, const Tensors& dy) -> Tensors {
         const Tensor dx = b.empty(x, DType::f32);
         b.copy(dy[0], dx);
-        b.rope(dx, s, 100, 3, -1);
+        b.rope(dx, s, frequencies_on(b, {1, 0.2f, 0.05f}), 3, -1);
         return {dx};
       });
 }

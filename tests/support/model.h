@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/model/gpt.h"
+#include "core/model/presets.h"
 
 namespace katman::testing {
 

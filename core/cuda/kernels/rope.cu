@@ -8,12 +8,11 @@ namespace {
 constexpr int threads = 256;
 
 __global__ void turns_kernel(float* turns, int64_t length, int64_t half, int64_t first,
-                             double theta) {
+                             const float* frequencies) {
   const int64_t at = int64_t{blockIdx.x} * threads + threadIdx.x;
   if (at >= length * half) return;
   const int64_t i = at / half, c = at % half;
-  const double exponent = -static_cast<double>(c) / static_cast<double>(half);
-  const double angle = static_cast<double>(first + i) * pow(theta, exponent);
+  const double angle = static_cast<double>(first + i) * static_cast<double>(frequencies[c]);
   turns[2 * i * half + c] = static_cast<float>(cos(angle));
   turns[(2 * i + 1) * half + c] = static_cast<float>(sin(angle));
 }
@@ -44,9 +43,9 @@ __global__ void rope_kernel(T* qkv, RopeShape s, const float* turns, float direc
 }  // namespace
 
 void rope_turns(cudaStream_t stream, float* turns, int64_t length, int64_t half, int64_t first,
-                double theta) {
+                const float* frequencies) {
   launch(stream, blocks_for(length * half, threads), threads, 0, turns_kernel, turns, length, half,
-         first, theta);
+         first, frequencies);
 }
 
 template <class T>

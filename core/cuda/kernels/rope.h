@@ -9,9 +9,9 @@
 
 namespace katman::kernels {
 
-// turns [length, 2, half]: cosines, then sines, of (first + i) * theta^(-c / half), in double.
+// turns [length, 2, half]: cosines, then sines, of (first + i) * frequencies[c], in double.
 void rope_turns(cudaStream_t stream, float* turns, int64_t length, int64_t half, int64_t first,
-                double theta);
+                const float* frequencies);
 
 // Rotates q and k of rows [groups][q heads, k, v][2 * half] in place; direction -1 turns back.
 struct RopeShape {

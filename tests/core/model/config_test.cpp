@@ -12,20 +12,40 @@ TEST(GptConfig, presets_have_the_published_parameter_counts) {
   EXPECT_EQ(gpt_preset("gpt2-355m").parameters(), 354'823'168);
   EXPECT_EQ(gpt_preset("gpt2-774m").parameters(), 774'030'080);
   EXPECT_EQ(gpt_preset("gpt2-1.5b").parameters(), 1'557'611'200);
+  EXPECT_EQ(gpt_preset("gpt1-117m").parameters(), 116'534'784);
+  EXPECT_EQ(gpt_preset("llama-160m").parameters(), 162'417'408);
+  EXPECT_EQ(gpt_preset("llama-1.1b").parameters(), 1'100'048'384);
+  EXPECT_EQ(gpt_preset("llama2-7b").parameters(), 6'738'415'616);
+  EXPECT_EQ(gpt_preset("llama3-8b").parameters(), 8'030'261'248);
+  EXPECT_EQ(gpt_preset("llama3.2-1b").parameters(), 1'235'814'400);
+}
+
+// Brown et al., 2020, table 2.1, in the digits it prints.
+TEST(GptConfig, gpt3_presets_have_the_published_sizes) {
+  const std::vector<std::pair<std::string, double>> table = {
+      {"125m", 125e6}, {"350m", 350e6}, {"760m", 760e6}, {"1.3b", 1.3e9},
+      {"2.7b", 2.7e9}, {"6.7b", 6.7e9}, {"13b", 13.0e9}, {"175b", 175.0e9}};
+  for (const auto& [size, parameters] : table)
+    EXPECT_NEAR(static_cast<double>(gpt_preset("gpt3-" + size).parameters()), parameters,
+                0.02 * parameters)
+        << size;
+  EXPECT_EQ(gpt_preset("gpt3-125m").parameters(), 125'226'240);
+  EXPECT_EQ(gpt_preset("gpt3-175b").parameters(), 174'604'259'328);
 }
 
 TEST(GptConfig, the_count_is_what_the_model_declares) {
   const auto tp = alone();
   const auto backend = make_backend("reference");
-  for (const bool tied : {true, false}) {
-    GptConfig config = gpt_preset("tiny");
-    config.tied_embedding = tied;
-    config.feed_forward = 100;
-    Params params;
-    const ModelContext context{*backend, *tp, DType::f32, false, Key(1)};
-    const GptStage stage(config, {0, config.layers, true, true}, context, params);
-    EXPECT_EQ(params.elements(), config.parameters());
-  }
+  for (const auto& name : {"tiny", "gpt1-tiny", "gpt3-tiny", "llama-tiny"})
+    for (const bool other : {true, false}) {
+      GptConfig config = gpt_preset(name);
+      config.tied_embedding = config.biases = other;
+      config.feed_forward = 100;
+      Params params;
+      const ModelContext context{*backend, *tp, DType::f32, false, Key(1)};
+      const GptStage stage(config, {0, config.layers, true, true}, context, params);
+      EXPECT_EQ(params.elements(), config.parameters()) << name;
+    }
 }
 
 TEST(GptConfig, every_preset_is_a_possible_model) {
@@ -48,8 +68,10 @@ std::string complaint(const std::function<void()>& fn) {
 
 TEST(GptConfig, an_unknown_preset_lists_the_known_ones) {
   EXPECT_EQ(complaint([] { gpt_preset("gpt-5"); }),
-            "there is no model preset 'gpt-5'; choose one of: gpt2-124m, gpt2-355m, gpt2-774m, "
-            "gpt2-1.5b, small, tiny");
+            "there is no model preset 'gpt-5'; choose one of: gpt1-117m, gpt2-124m, gpt2-355m, "
+            "gpt2-774m, gpt2-1.5b, gpt3-125m, gpt3-350m, gpt3-760m, gpt3-1.3b, gpt3-2.7b, "
+            "gpt3-6.7b, gpt3-13b, gpt3-175b, llama-160m, llama-1.1b, llama2-7b, llama3-8b, "
+            "llama3.2-1b, small, tiny, gpt1-tiny, gpt3-tiny, llama-tiny");
 }
 
 TEST(GptConfig, what_cannot_be_is_named_with_the_nearest_value_that_can) {

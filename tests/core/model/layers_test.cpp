@@ -37,7 +37,7 @@ class Layers : public ::testing::Test {
 };
 
 TEST_F(Layers, a_column_parallel_product_has_the_gradient_of_finite_differences) {
-  ColumnParallel linear(context, params, "linear", 16, 24, config.weight_init());
+  ColumnParallel linear(context, params, "linear", 16, 24, config.weight_init(), true);
   expect_gradients(
       *backend, params,
       {[&](const Tensor& x, Tape&) { return linear.forward(x); },
@@ -46,7 +46,7 @@ TEST_F(Layers, a_column_parallel_product_has_the_gradient_of_finite_differences)
 }
 
 TEST_F(Layers, a_row_parallel_product_has_the_gradient_of_finite_differences) {
-  RowParallel linear(context, params, "linear", 24, 16, config.weight_init());
+  RowParallel linear(context, params, "linear", 24, 16, config.weight_init(), true);
   expect_gradients(
       *backend, params,
       {[&](const Tensor& x, Tape&) { return linear.forward(x); },
@@ -55,7 +55,7 @@ TEST_F(Layers, a_row_parallel_product_has_the_gradient_of_finite_differences) {
 }
 
 TEST_F(Layers, a_norm_has_the_gradient_of_finite_differences) {
-  Norm norm(context, params, "ln", 16, 1e-5f);
+  Norm norm(context, params, "ln", config);
   Norm::Saved saved;
   const auto forward = [&](const Tensor& x, Tape&) {
     return norm.forward({x, normal(*backend, {rows, 16}, Key(4))}, saved);
@@ -67,7 +67,7 @@ TEST_F(Layers, a_norm_has_the_gradient_of_finite_differences) {
 }
 
 TEST_F(Layers, a_norm_gives_the_same_bits_again) {
-  Norm norm(context, params, "ln", 16, 1e-5f);
+  Norm norm(context, params, "ln", config);
   params.allocate(*backend, DType::f32, 1 << 16, 64);
   params.initialise(*backend, Key(1));
   Norm::Saved saved;
@@ -79,14 +79,14 @@ TEST_F(Layers, attention_has_the_gradient_of_finite_differences) {
   for (const float dropout : {0.0f, 0.3f}) {
     config.dropout = dropout;
     Params own;
-    Attention attention(context, own, "h.0.attn", config, 0);
+    Attention attention(context, own, "h.0.attn", config, 0, 0);
     expect_gradients(*backend, own, around(attention), activation(16), micro);
   }
 }
 
 TEST_F(Layers, attention_inside_documents_has_the_gradient_of_finite_differences) {
   micro.document_start = make_ids(*backend, {0, 0, 2, 2, 2, 5, 0, 1, 1, 1, 1, 1});
-  Attention attention(context, params, "h.0.attn", config, 0);
+  Attention attention(context, params, "h.0.attn", config, 0, 0);
   expect_gradients(*backend, params, around(attention), activation(16), micro);
 }
 
