@@ -127,7 +127,7 @@ class Run {
   void save();
   // The corpus's sample that a step begins with.
   uint64_t first_sample(int64_t step) const {
-    return data_.skipped().nth(static_cast<uint64_t>(step * trainer_.config().batch_sequences));
+    return data_.skipped().nth(static_cast<uint64_t>(trainer_.batches().first(step)));
   }
   uint64_t sum(uint64_t mine);
 

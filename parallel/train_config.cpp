@@ -91,6 +91,7 @@ void TrainConfig::check() const {
   check_mesh(model, mesh, chunks);
   at_least("steps", steps, 1);
   at_least("sequences per batch", batch_sequences, 1);
+  batches();  // refuses a ramp that cannot be
   at_least("data.micro_batch", micro_batch, 1);
   at_least("elements per bucket", bucket_elements, 1);
   require_usage(precision == DType::f32 || precision == DType::bf16,

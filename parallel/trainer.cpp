@@ -34,6 +34,7 @@ struct Trainer::Parts {
   TrainConfig config;
   Backend& backend;
   Groups groups;
+  BatchPlan batches;
   Samples samples;
   ModelContext context;
   Params params;
@@ -51,6 +52,7 @@ struct Trainer::Parts {
       : config(c),
         backend(b),
         groups(std::move(g)),
+        batches(c.batches()),
         samples(std::move(s)),
         context{b, *groups.tp, c.precision, c.sequence_parallel, Key(c.seed)},
         vote(b, world),
@@ -112,8 +114,7 @@ struct Trainer::Parts {
 
   // Returns how many tokens I answer for; the loss and the squared norm are on the ballot.
   int64_t gradients(Clock::time_point begin) {
-    const int64_t batch = config.batch_sequences;
-    auto micros = my_part(next_step * batch, batch);
+    auto micros = my_part(batches.first(next_step), batches.sequences(next_step));
     const Program& program = training_program(static_cast<int>(micros.size()));
     params.zero_grads(backend);
     vote.clear();
@@ -124,12 +125,16 @@ struct Trainer::Parts {
     return tokens;
   }
 
-  // The number of micro-batches does not change from step to step.
+  // The number of micro-batches changes from step to step only where the batch grows.
   Program training;
+  int training_micros = 0;
   const Program& training_program(int micros) {
-    if (training.empty() && micros > 0)
-      training = program_of(make_schedule(config.schedule, config.mesh.pp, micros, config.chunks),
-                            micros, true, groups.place.pp);
+    if (micros == training_micros) return training;
+    training = micros == 0
+                   ? Program()
+                   : program_of(make_schedule(config.schedule, config.mesh.pp, micros, config.chunks),
+                                micros, true, groups.place.pp);
+    training_micros = micros;
     return training;
   }
 
@@ -204,6 +209,7 @@ void Trainer::resume(int64_t next) {
 }
 
 const TrainConfig& Trainer::config() const { return parts_->config; }
+const BatchPlan& Trainer::batches() const { return parts_->batches; }
 Params& Trainer::params() { return parts_->params; }
 Zero& Trainer::optimizer() { return *parts_->zero; }
 const Groups& Trainer::groups() const { return parts_->groups; }

@@ -10,6 +10,7 @@
 #include "core/backend.h"
 #include "core/comm.h"
 #include "core/model/gpt.h"
+#include "parallel/batch.h"
 #include "parallel/groups.h"
 #include "parallel/mesh.h"
 #include "parallel/pipeline/stage.h"
@@ -26,6 +27,8 @@ struct TrainConfig {
   LearningRate rate;
   int64_t steps = 1;              // of the whole run
   int64_t batch_sequences = 1;    // per optimizer step, over all replicas
+  // Where the batch grows: from so many sequences, over the first so many; 0: it does not.
+  int64_t ramp_start = 0, ramp_sequences = 0;
   int64_t micro_batch = 1;        // sequences per forward pass, at most
   DType precision = DType::f32;   // of values and activations: f32 or bf16
   uint64_t seed = 0;              // names every random stream of the model
@@ -35,6 +38,7 @@ struct TrainConfig {
   bool sequence_parallel = false;
   int64_t bucket_elements = 4 << 20;  // of gradients that are summed over replicas at once
 
+  BatchPlan batches() const { return BatchPlan(batch_sequences, ramp_start, ramp_sequences); }
   // Throws UsageError naming the field that cannot be, and the nearest value that can.
   void check() const;
   // What weights, gradients and optimizer take on all ranks together; activations come on top.
@@ -67,7 +71,7 @@ enum class Start {
   from_checkpoint,  // zeros: a load and resume() come before the first step
 };
 
-// Batch `s` is sequences [s, s+1) * batch_sequences of `samples`, cut by arithmetic over replicas
+// Batch `s` is the sequences of `samples` that TrainConfig::batches() gives to step s, cut by arithmetic over replicas
 // and micro-batches, evenly as far as it goes. Gradients are sums over tokens, divided once by the
 // batch's counted tokens, so neither cut changes them beyond rounding. After the first step a step
 // takes no memory from the device and waits for it once, at the vote.
@@ -97,6 +101,7 @@ class Trainer {
   void resume(int64_t next);
 
   const TrainConfig& config() const;
+  const BatchPlan& batches() const;
   Params& params();
   Zero& optimizer();
   const Groups& groups() const;

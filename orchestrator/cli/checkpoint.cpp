@@ -189,22 +189,27 @@ void add_export(CLI::App& parent) {
       ->check(CLI::IsMember({"hf"}));
   command->add_option("OUT", *out, "the directory to make")->required();
   add_place(*command, *place);
+  auto shard_bytes = std::make_shared<int64_t>(5'000'000'000);
+  command->add_option("--shard-bytes", *shard_bytes, "start another file after so many")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   command->footer("Example: katman checkpoint export --to hf my-model runs/gpt2-124m");
-  command->callback([place, out] {
+  command->callback([place, out, shard_bytes] {
     const fs::path checkpoint = place->chosen();
-    export_hf(checkpoint, *out, tokenizer_of(checkpoint).end_of_document());
-    fmt::print("{} is complete: GPT2LMHeadModel.from_pretrained(\"{}\") loads it\n", *out, *out);
+    const std::string name =
+        export_hf(checkpoint, *out, tokenizer_of(checkpoint).end_of_document(), *shard_bytes);
+    fmt::print("{} is complete: {}.from_pretrained(\"{}\") loads it\n", *out, name, *out);
   });
 }
 
 void add_import(CLI::App& parent) {
   auto directory = std::make_shared<std::string>(), run = std::make_shared<std::string>();
   auto* command = parent.add_subcommand("import", "make a run of a model from elsewhere");
-  command->add_option("--from", "the format: hf (a Hugging Face directory with a GPT-2)")
+  command->add_option("--from", "the format: hf (a Hugging Face directory with a GPT-1, GPT-2 or Llama)")
       ->required()
       ->check(CLI::IsMember({"hf"}));
   command
-      ->add_option("DIRECTORY", *directory, "with config.json, model.safetensors, tokenizer.json")
+      ->add_option("DIRECTORY", *directory, "with config.json, model.safetensors (or shards of it), tokenizer.json")
       ->required()
       ->check(CLI::ExistingDirectory);
   command->add_option("--out", *run, "the run directory to make")->required();

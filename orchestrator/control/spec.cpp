@@ -8,6 +8,7 @@
 #include "core/cuda_library.h"
 #include "core/error.h"
 #include "core/model/presets.h"
+#include "orchestrator/control/recipe.h"
 
 namespace katman {
 namespace {
@@ -39,11 +40,27 @@ void complete_identity(RunSpec& spec, const std::string& fallback_name) {
                 "for example steps: 1000");
 }
 
+void complete_batch_ramp(DataSpec& data) {
+  if (!data.has_batch_ramp_tokens()) data.set_batch_ramp_tokens(0);
+  require_usage(data.batch_ramp_tokens() > 0 || data.batch_start_tokens() == 0,
+                "data.batch_start_tokens is {}, but data.batch_ramp_tokens = 0 says that the batch "
+                "does not grow",
+                data.batch_start_tokens());
+  if (data.batch_ramp_tokens() == 0) return;
+  if (data.batch_start_tokens() == 0)
+    data.set_batch_start_tokens(std::min(32768u, data.batch_tokens()));
+  require_usage(data.batch_start_tokens() <= data.batch_tokens(),
+                "data.batch_start_tokens is {}, more than data.batch_tokens = {}, which the batch "
+                "grows to",
+                data.batch_start_tokens(), data.batch_tokens());
+}
+
 void complete_data(RunSpec& spec) {
   auto& data = *spec.mutable_data();
   require_usage(!data.corpus().empty(),
                 "data.corpus is missing: name the directory that `katman data build` wrote");
   const auto sequence = static_cast<uint64_t>(model_config(spec, 1).sequence);
+  apply_recipe(spec, static_cast<int64_t>(sequence));
   const uint64_t replicas = spec.mesh().dp();
   if (data.batch_tokens() == 0) {
     require_usage(16 * sequence * replicas <= UINT32_MAX,
@@ -61,6 +78,13 @@ void complete_data(RunSpec& spec) {
   const uint64_t share = (sequences + replicas - 1) / replicas;
   if (data.micro_batch() == 0)
     data.set_micro_batch(static_cast<uint32_t>(std::clamp<uint64_t>(4096 / sequence, 1, share)));
+  complete_batch_ramp(data);
+  require_usage(data.mask_fraction() >= 0 && data.mask_fraction() < 1,
+                "data.mask_fraction is {}; it is a share of the input tokens, 0 or more and below 1",
+                data.mask_fraction());
+  require_usage(data.mask_fraction() > 0 || (!data.mask_loss_only() && !data.has_mask_token()),
+                "data.mask_loss_only and data.mask_token mean nothing with data.mask_fraction = 0: "
+                "set it, for example to 0.2");
 }
 
 void complete_optimizer(RunSpec& spec) {
@@ -230,7 +254,7 @@ void complete(RunSpec& spec, const std::string& fallback_name) {
   complete_launch(spec);
   complete_recovery(spec);
   const auto& model = spec.model();
-  train_config(spec, model.has_vocabulary() ? model.vocabulary() : unknown_vocabulary).check();
+  train_config(spec, model.has_vocabulary() ? 1 : unknown_vocabulary).check();
 }
 
 void set_layout(RunSpec& spec, const Mesh& mesh) {
@@ -252,6 +276,7 @@ GptConfig model_config(const RunSpec& spec, int64_t tokenizer_vocabulary) {
   set(model.has_hidden(), model.hidden(), config.hidden, "hidden");
   set(model.has_heads(), model.heads(), config.heads, "heads");
   set(model.has_sequence(), model.sequence(), config.sequence, "sequence");
+  if (spec.data().mask_fraction() > 0 && !spec.data().has_mask_token()) ++tokenizer_vocabulary;
   config.vocabulary = tokenizer_vocabulary;
   set(model.has_vocabulary(), model.vocabulary(), config.vocabulary, "vocabulary");
   require_usage(
@@ -282,8 +307,10 @@ TrainConfig train_config(const RunSpec& spec, int64_t tokenizer_vocabulary) {
   config.rate.decay_steps = static_cast<int64_t>(rate.decay_steps());
   config.rate.total_steps = static_cast<int64_t>(spec.steps());
   config.steps = static_cast<int64_t>(spec.steps());
-  config.batch_sequences =
-      (int64_t{spec.data().batch_tokens()} + config.model.sequence - 1) / config.model.sequence;
+  const BatchInSequences batch = batch_in_sequences(spec.data(), config.model.sequence);
+  config.batch_sequences = batch.full;
+  config.ramp_start = batch.start;
+  config.ramp_sequences = batch.ramp;
   config.micro_batch = spec.data().micro_batch();
   config.precision = spec.device().precision() == "bf16" ? DType::bf16 : DType::f32;
   config.seed = spec.seed();
