@@ -19,17 +19,18 @@ RunData::RunData(const RunSpec& spec)
 }
 
 Samples RunData::training(bool digested) {
-  return [this, digested](uint64_t number, std::span<int32_t> tokens) {
+  return windows([this, digested](uint64_t number, std::span<int32_t> tokens) {
     const uint64_t index = skipped_.nth(number);
     const auto begin = std::chrono::steady_clock::now();
     training_.sample(index, tokens);
     read_ns_ += std::chrono::nanoseconds(std::chrono::steady_clock::now() - begin).count();
     if (digested) digest_ += sample_digest(index, tokens);
-  };
+  });
 }
 
 Samples RunData::validation() const {
-  return [this](uint64_t index, std::span<int32_t> tokens) { validation_->sample(index, tokens); };
+  return windows(
+      [this](uint64_t index, std::span<int32_t> tokens) { validation_->sample(index, tokens); });
 }
 
 double RunData::validation_bytes_per_token() const {

@@ -96,10 +96,14 @@ void TrainConfig::check() const {
   at_least("elements per bucket", bucket_elements, 1);
   require_usage(precision == DType::f32 || precision == DType::bf16,
                 "training is in F32 or BF16, not in {}", name_of(precision));
-  require_usage(!sequence_parallel || model.sequence % mesh.tp == 0,
+  const int64_t tokens = tokens_per_sequence();
+  require_usage(tokens >= 1 && tokens <= model.sequence,
+                "sequences of {} tokens do not fit into the model's {} positions", tokens,
+                model.sequence);
+  require_usage(!sequence_parallel || tokens % mesh.tp == 0,
                 "model.sequence = {} cannot be split over mesh.tp = {}; use {}, or turn "
                 "mesh.sequence_parallel off",
-                model.sequence, mesh.tp, model.sequence / mesh.tp * mesh.tp);
+                tokens, mesh.tp, tokens / mesh.tp * mesh.tp);
   check_schedule(*this);
 }
 

@@ -74,6 +74,7 @@ struct Trainer::Parts {
     for (int chunk = 0; chunk < config.chunks; ++chunk) {
       const StageRange range = ranges[static_cast<size_t>(stage_number(chunk))];
       stages.emplace_back(config.model, range, context, params, config.recompute,
+                          Reading{config.tokens_per_sequence(), config.documents},
                           ModelStage::Told{[this](int64_t layer) { part_done(part(layer)); },
                                            [this, chunk, range] { chunk_done(chunk, range); }});
       work.push_back(&stages.back());

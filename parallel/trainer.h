@@ -30,6 +30,8 @@ struct TrainConfig {
   // Where the batch grows: from so many sequences, over the first so many; 0: it does not.
   int64_t ramp_start = 0, ramp_sequences = 0;
   int64_t micro_batch = 1;        // sequences per forward pass, at most
+  int64_t length = 0;             // tokens of a sequence; 0: all of the model's positions
+  bool documents = false;         // attention stays inside the documents of a sequence
   DType precision = DType::f32;   // of values and activations: f32 or bf16
   uint64_t seed = 0;              // names every random stream of the model
   std::string schedule = "1f1b";  // gpipe, 1f1b, interleaved, zero_bubble or file:PATH
@@ -39,6 +41,7 @@ struct TrainConfig {
   int64_t bucket_elements = 4 << 20;  // of gradients that are summed over replicas at once
 
   BatchPlan batches() const { return BatchPlan(batch_sequences, ramp_start, ramp_sequences); }
+  int64_t tokens_per_sequence() const { return length ? length : model.sequence; }
   // Throws UsageError naming the field that cannot be, and the nearest value that can.
   void check() const;
   // What weights, gradients and optimizer take on all ranks together; activations come on top.

@@ -26,11 +26,11 @@ TrainConfig config_of(const StepBench& bench) {
 }
 
 Samples random_tokens(int64_t vocabulary) {
-  return [vocabulary](uint64_t sample, std::span<int32_t> tokens) {
+  return windows([vocabulary](uint64_t sample, std::span<int32_t> tokens) {
     for (size_t i = 0; i < tokens.size(); ++i)
       tokens[i] =
           static_cast<int32_t>(random_bits(Key(sample), i) % static_cast<uint64_t>(vocabulary));
-  };
+  });
 }
 
 void time_steps(const StepBench& bench, Trainer& trainer, Backend& backend, StepFigures& figures) {

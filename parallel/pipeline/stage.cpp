@@ -4,11 +4,21 @@
 
 namespace katman {
 
+Samples windows(std::function<void(uint64_t sample, std::span<int32_t> tokens)> fill) {
+  return [fill = std::move(fill)](uint64_t sample, const Sequence& out) {
+    std::vector<int32_t> tokens(out.ids.size() + 1);
+    fill(sample, tokens);
+    std::copy(tokens.begin(), tokens.end() - 1, out.ids.begin());
+    std::copy(tokens.begin() + 1, tokens.end(), out.targets.begin());
+  };
+}
+
 ModelStage::ModelStage(const GptConfig& config, StageRange range, const ModelContext& context,
-                       Params& params, Recompute recompute, Told told)
+                       Params& params, Recompute recompute, const Reading& reading, Told told)
     : config_(config),
       range_(range),
       context_(context),
+      reading_(reading),
       told_(std::move(told)),
       layers_(config, range, context, params, recompute) {}
 
@@ -23,16 +33,16 @@ void ModelStage::begin(const Pass& pass) {
 Tensor ModelStage::forward(int micro, const Tensor& x) {
   const MicroBatch& share = pass_->micros[static_cast<size_t>(micro)];
   auto& tape = tapes_[static_cast<size_t>(micro)];
+  const bool reads = range_.embedding || range_.head || reading_.documents;
+  const Rows rows = reads ? read_rows(share) : Rows();
   tape = std::make_unique<Tape>(Micro{.sequences = share.sequences,
-                                      .length = config_.sequence,
+                                      .length = reading_.length,
                                       .first_sequence = share.first,
                                       .training = pass_->training,
-                                      .document_start = {}},
+                                      .document_start = rows.document_start},
                                 pass_->training);
-  const bool at_an_end = range_.embedding || range_.head;
-  const Tokens tokens = at_an_end ? read_tokens(share) : Tokens();
-  const Tensor y = layers_.forward(range_.embedding ? tokens.ids : x, *tape);
-  if (range_.head) layers_.loss(y, tokens.targets, pass_->loss_sum, *tape);
+  const Tensor y = layers_.forward(range_.embedding ? rows.ids : x, *tape);
+  if (range_.head) layers_.loss(y, rows.targets, pass_->loss_sum, *tape);
   if (!pass_->training) tape.reset();
   return range_.head ? Tensor() : y;
 }
@@ -58,18 +68,22 @@ void ModelStage::release_if_done(int micro) {
 }
 
 Tensor ModelStage::empty_activation(int micro) {
-  const int64_t rows = pass_->micros[static_cast<size_t>(micro)].sequences * config_.sequence;
+  const int64_t rows = pass_->micros[static_cast<size_t>(micro)].sequences * reading_.length;
   const int64_t parts = context_.sequence_parallel ? context_.tp.size() : 1;
   return context_.empty({rows / parts, config_.hidden});
 }
 
-ModelStage::Tokens ModelStage::read_tokens(const MicroBatch& micro) {
-  const auto length = static_cast<size_t>(config_.sequence);
-  std::vector<int32_t> window(length + 1), ids, targets;
+ModelStage::Rows ModelStage::read_rows(const MicroBatch& micro) {
+  const auto length = static_cast<size_t>(reading_.length);
+  const size_t all = static_cast<size_t>(micro.sequences) * length;
+  std::vector<int32_t> ids(all), targets(all), starts(reading_.documents ? all : 0);
   for (int64_t i = 0; i < micro.sequences; ++i) {
-    pass_->samples(static_cast<uint64_t>(micro.first + i), window);
-    ids.insert(ids.end(), window.begin(), window.end() - 1);
-    targets.insert(targets.end(), window.begin() + 1, window.end());
+    const auto mine = [&](std::vector<int32_t>& rows) {
+      return std::span(rows).subspan(rows.empty() ? 0 : static_cast<size_t>(i) * length,
+                                     rows.empty() ? 0 : length);
+    };
+    pass_->samples(static_cast<uint64_t>(micro.first + i),
+                   {mine(ids), mine(targets), mine(starts)});
   }
   counted_tokens_ += std::ranges::count_if(targets, [](int32_t target) { return target >= 0; });
   const auto upload = [&](const std::vector<int32_t>& host) {
@@ -77,7 +91,8 @@ ModelStage::Tokens ModelStage::read_tokens(const MicroBatch& micro) {
     context_.backend.upload(host.data(), device);
     return device;
   };
-  return {range_.embedding ? upload(ids) : Tensor(), range_.head ? upload(targets) : Tensor()};
+  return {range_.embedding ? upload(ids) : Tensor(), range_.head ? upload(targets) : Tensor(),
+          reading_.documents ? upload(starts) : Tensor()};
 }
 
 }  // namespace katman

@@ -13,9 +13,27 @@
 
 namespace katman {
 
-// Fills `tokens` (sequence + 1 of them) with sample `sample`, a pure function; target t is token
-// t + 1, and one below 0 is not counted. Injected, so that this folder knows no files.
-using Samples = std::function<void(uint64_t sample, std::span<int32_t> tokens)>;
+// One sequence, to be filled.
+struct Sequence {
+  std::span<int32_t> ids;      // [length] what the model reads
+  std::span<int32_t> targets;  // [length] what it should say next; below 0: not counted
+  // [length] the position where the token's document begins: attention stays inside. It comes as
+  // zeros, one document; empty where the run does not keep documents apart.
+  std::span<int32_t> document_start;
+};
+
+// Fills `out` with sample `sample`, a pure function. Injected, so that this folder knows no files.
+using Samples = std::function<void(uint64_t sample, const Sequence& out)>;
+
+// Samples of running text: `fill` gives length + 1 tokens, and each is the target of the one
+// before.
+Samples windows(std::function<void(uint64_t sample, std::span<int32_t> tokens)> fill);
+
+// How a stage reads its samples.
+struct Reading {
+  int64_t length = 0;      // tokens of a sequence, at most the model's positions
+  bool documents = false;  // keep the documents of a sequence apart: every stage reads them
+};
 
 // What one pass over a batch is about, the same for all stages of a rank.
 struct Pass {
@@ -36,7 +54,7 @@ class ModelStage : public StageWork {
   };
 
   ModelStage(const GptConfig& config, StageRange range, const ModelContext& context, Params& params,
-             Recompute recompute, Told told);
+             Recompute recompute, const Reading& reading, Told told);
 
   // Before each pass; `pass` outlives it. Every tape must have been used up.
   void begin(const Pass& pass);
@@ -50,16 +68,17 @@ class ModelStage : public StageWork {
   void reduce() override { told_.all_done(); }
 
  private:
-  struct Tokens {
-    Tensor ids, targets;  // i32 [sequences * length]
+  struct Rows {
+    Tensor ids, targets, document_start;  // i32 [sequences * length], those that are needed here
   };
-  Tokens read_tokens(const MicroBatch& micro);
+  Rows read_rows(const MicroBatch& micro);
   Tape& tape(int micro) { return *tapes_[static_cast<size_t>(micro)]; }
   void release_if_done(int micro);
 
   GptConfig config_;
   StageRange range_;
   const ModelContext& context_;
+  Reading reading_;
   Told told_;
   GptStage layers_;
   const Pass* pass_ = nullptr;

@@ -41,7 +41,7 @@ double tokens_per_second(const Request& request, Comm& world) {
   config.schedule = request.schedule;
   config.rate = {.kind = LearningRate::Kind::constant, .peak = 1e-4f};
   const auto backend = make_backend(request.backend, request.threads);
-  Trainer trainer(config, *backend, world, random_tokens);
+  Trainer trainer(config, *backend, world, windows(random_tokens));
   double best = 0;
   for (int step = 0; step <= request.steps; ++step) {
     const StepReport report = trainer.step({});

@@ -131,6 +131,38 @@ TEST(Layouts, dropout_is_the_same_mask_in_every_layout) {
     }
 }
 
+// A document of three tokens, then another; `first` is added to the tokens of the former, and only
+// what the latter says next is counted.
+Samples two_documents(int32_t first) {
+  return [first](uint64_t sample, const Sequence& out) {
+    tiny_samples(sample, out);
+    for (size_t i = 0; i < out.ids.size(); ++i) {
+      if (i < 3) out.ids[i] = (std::max(out.ids[i], 0) + first) % 37;
+      if (i < 3) out.targets[i] = -1;
+      if (!out.document_start.empty()) out.document_start[i] = i < 3 ? 0 : 3;
+    }
+  };
+}
+
+TEST(Layouts, documents_are_kept_apart_on_every_stage_and_sequences_may_be_short) {
+  TrainConfig base = tiny_run();
+  base.length = 6;
+  const Trained joined = train_on_samples(base, 2, two_documents(0));
+  base.documents = true;
+  const Trained one = train_on_samples(base, 2, two_documents(0));
+  std::string worst;
+  EXPECT_GT(distance(joined, one, worst), 0.01);  // it does something
+  const Trained other = train_on_samples(base, 1, two_documents(5));
+  EXPECT_EQ(other.reports[0].loss, one.reports[0].loss);
+  for (const Mesh mesh : {Mesh{2, 1, 1}, Mesh{1, 2, 1}, Mesh{1, 1, 4}, Mesh{2, 1, 2}}) {
+    TrainConfig config = base;
+    config.mesh = mesh;
+    config.sequence_parallel = mesh.tp > 1;
+    EXPECT_LT(distance(train_on_samples(config, 2, two_documents(0)), one, worst), bound)
+        << worst << " with " << repro(config);
+  }
+}
+
 TEST(Layouts, a_schedule_from_a_file_is_obeyed) {
   const Trained one = train_on_threads(tiny_run(), 1);
   TrainConfig config = tiny_run({1, 1, 2});

@@ -24,11 +24,12 @@ TEST(Trainer, memorises_one_batch) {
   config.micro_batch = 4;
   run_ranks(1, [&](Comm& world) {
     const auto backend = make_backend("reference");
-    Trainer trainer(config, *backend, world, [](uint64_t sample, std::span<int32_t> tokens) {
-      // Told apart by their first token, so that nothing is left to guess.
-      for (size_t i = 0; i < tokens.size(); ++i)
-        tokens[i] = static_cast<int32_t>(i ? random_bits(Key(sample % 4), i) % 37 : sample % 4);
-    });
+    Trainer trainer(
+        config, *backend, world, windows([](uint64_t sample, std::span<int32_t> tokens) {
+          // Told apart by their first token, so that nothing is left to guess.
+          for (size_t i = 0; i < tokens.size(); ++i)
+            tokens[i] = static_cast<int32_t>(i ? random_bits(Key(sample % 4), i) % 37 : sample % 4);
+        }));
     config.batch_sequences = 4;
     double loss = 10;
     for (int step = 0; step < 300 && loss >= 0.01; ++step) loss = trainer.step({}).loss;
@@ -45,10 +46,10 @@ TEST(Trainer, the_batch_of_a_step_is_its_range_of_samples_whatever_the_layout) {
     std::map<uint64_t, int> reads;
     run_ranks(mesh.size(), [&](Comm& world) {
       const auto backend = make_backend("reference");
-      Trainer trainer(config, *backend, world, [&](uint64_t sample, std::span<int32_t> tokens) {
+      Trainer trainer(config, *backend, world, [&](uint64_t sample, const Sequence& out) {
         const std::lock_guard lock(mutex);
         ++reads[sample];
-        tiny_samples(sample, tokens);
+        tiny_samples(sample, out);
       });
       trainer.resume(5);
       trainer.step({});

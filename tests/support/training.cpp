@@ -44,6 +44,22 @@ class Collector {
   std::map<std::string, int64_t> count_;
 };
 
+Trained train_on(const MakeDevice& make_device, const TrainConfig& config, int steps,
+                 const Samples& samples, const std::function<void(Trainer&)>& after) {
+  Trained trained;
+  Collector collector;
+  run_ranks_on(make_device, config.mesh.size(), [&](Comm& world, Backend& backend) {
+    Trainer trainer(config, backend, world, samples);
+    std::vector<StepReport> reports;
+    for (int step = 0; step < steps; ++step) reports.push_back(trainer.step({}));
+    collector.add(backend, trainer);
+    if (after) after(trainer);
+    if (world.rank() == 0) trained.reports = std::move(reports);
+  });
+  trained.state = collector.result();
+  return trained;
+}
+
 }  // namespace
 
 TrainConfig tiny_run(const Mesh& mesh, int64_t layers) {
@@ -63,29 +79,27 @@ TrainConfig tiny_run(const Mesh& mesh, int64_t layers) {
   return config;
 }
 
-void tiny_samples(uint64_t sample, std::span<int32_t> tokens) {
-  const Key key = Key(11).at(sample);
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    const uint64_t bits = random_bits(key, i);
-    tokens[i] = bits % 16 == 0 ? -1 : static_cast<int32_t>(bits / 16 % 37 % (3 + i));
-  }
+void tiny_samples(uint64_t sample, const Sequence& out) {
+  static const Samples samples = windows([](uint64_t number, std::span<int32_t> tokens) {
+    const Key key = Key(11).at(number);
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      const uint64_t bits = random_bits(key, i);
+      tokens[i] = bits % 16 == 0 ? -1 : static_cast<int32_t>(bits / 16 % 37 % (3 + i));
+    }
+  });
+  samples(sample, out);
 }
 
 Trained train_on_threads(const TrainConfig& config, int steps,
                          const std::function<void(Trainer&)>& after,
                          const MakeDevice& make_device) {
-  Trained trained;
-  Collector collector;
-  run_ranks_on(make_device, config.mesh.size(), [&](Comm& world, Backend& backend) {
-    Trainer trainer(config, backend, world, tiny_samples);
-    std::vector<StepReport> reports;
-    for (int step = 0; step < steps; ++step) reports.push_back(trainer.step({}));
-    collector.add(backend, trainer);
-    if (after) after(trainer);
-    if (world.rank() == 0) trained.reports = std::move(reports);
-  });
-  trained.state = collector.result();
-  return trained;
+  return train_on(make_device, config, steps, tiny_samples, after);
+}
+
+Trained train_on_samples(const TrainConfig& config, int steps, const Samples& samples,
+                         const std::function<void(Trainer&)>& after) {
+  const auto reference = [] { return make_backend("reference"); };
+  return train_on(reference, config, steps, samples, after);
 }
 
 double distance(const Trained& a, const Trained& b, std::string& worst) {

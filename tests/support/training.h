@@ -15,7 +15,7 @@ namespace katman::testing {
 TrainConfig tiny_run(const Mesh& mesh = {}, int64_t layers = 8);
 
 // Tokens that are a pure function of the sample, with some targets that do not count.
-void tiny_samples(uint64_t sample, std::span<int32_t> tokens);
+void tiny_samples(uint64_t sample, const Sequence& out);
 
 // What a run leaves behind, whatever its layout was.
 struct Trained {
@@ -28,6 +28,9 @@ struct Trained {
 Trained train_on_threads(
     const TrainConfig& config, int steps, const std::function<void(Trainer&)>& after = {},
     const MakeDevice& make_device = [] { return make_backend("reference"); });
+// The same on the reference backend, from other samples.
+Trained train_on_samples(const TrainConfig& config, int steps, const Samples& samples,
+                         const std::function<void(Trainer&)>& after = {});
 
 // The largest |a - b| over the largest |b|, over all tensors; `worst` gets its name. Infinite when
 // names or sizes differ.
