@@ -138,9 +138,9 @@ class Backend {
   // x [T, 2F]: gate then up; y [T, F] = silu(gate) * up (Shazeer, 2020).
   virtual void swiglu(const Tensor& x, const Tensor& y) = 0;
   virtual void swiglu_grad(const Tensor& dy, const Tensor& x, const Tensor& dx) = 0;
-  // Rotates q and k of qkv in place by the row's position (Su et al., 2021; halves as in Llama): pair
-  // c of a head by position * frequencies[c], f32 [head_dim / 2]; position = past + row % length.
-  // direction -1 is the gradient.
+  // Rotates q and k of qkv in place by the row's position (Su et al., 2021; halves as in Llama):
+  // pair c of a head by position * frequencies[c], f32 [head_dim / 2]; position = past + row %
+  // length. direction -1 is the gradient.
   virtual void rope(const Tensor& qkv, const AttentionShape& shape, const Tensor& frequencies,
                     int64_t past, int direction) = 0;
   // In place; element (row, column) is kept when random_uniform(key, (row_begin + row) *

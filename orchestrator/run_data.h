@@ -7,6 +7,7 @@
 
 #include "data_pipeline/corpus/loader.h"
 #include "data_pipeline/corpus/skipped.h"
+#include "orchestrator/text_samples.h"
 #include "parallel/trainer.h"
 #include "proto/run.pb.h"
 
@@ -41,9 +42,14 @@ class RunData {
   double validation_bytes_per_token() const;
 
  private:
+  int32_t end_of_document() const {
+    return static_cast<int32_t>(corpus_.manifest().end_of_document);
+  }
+
   Corpus corpus_;
   Loader training_;
   Skipped skipped_;
+  InputMask mask_;
   std::optional<Loader> validation_;
   int64_t validation_sequences_ = 0;
   std::atomic<uint64_t> digest_ = 0;

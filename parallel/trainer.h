@@ -25,8 +25,8 @@ struct TrainConfig {
   Mesh mesh;
   AdamConfig adam;
   LearningRate rate;
-  int64_t steps = 1;              // of the whole run
-  int64_t batch_sequences = 1;    // per optimizer step, over all replicas
+  int64_t steps = 1;            // of the whole run
+  int64_t batch_sequences = 1;  // per optimizer step, over all replicas
   // Where the batch grows: from so many sequences, over the first so many; 0: it does not.
   int64_t ramp_start = 0, ramp_sequences = 0;
   int64_t micro_batch = 1;        // sequences per forward pass, at most
@@ -74,10 +74,10 @@ enum class Start {
   from_checkpoint,  // zeros: a load and resume() come before the first step
 };
 
-// Batch `s` is the sequences of `samples` that TrainConfig::batches() gives to step s, cut by arithmetic over replicas
-// and micro-batches, evenly as far as it goes. Gradients are sums over tokens, divided once by the
-// batch's counted tokens, so neither cut changes them beyond rounding. After the first step a step
-// takes no memory from the device and waits for it once, at the vote.
+// Batch `s` is the sequences of `samples` that TrainConfig::batches() gives to step s, cut by
+// arithmetic over replicas and micro-batches, evenly as far as it goes. Gradients are sums over
+// tokens, divided once by the batch's counted tokens, so neither cut changes them beyond rounding.
+// After the first step a step takes no memory from the device and waits for it once, at the vote.
 class Trainer {
  public:
   // Builds this rank's stages and optimizer. Collective over `world`, whose size is

@@ -114,7 +114,8 @@ void ReferenceBackend::rope(const Tensor& qkv, const AttentionShape& s, const Te
       if (vector % (s.queries_per_group + 2) == s.queries_per_group + 1) continue;  // v
       float* at = &x[row * s.qkv_columns() + vector * d];
       for (int64_t c = 0; c < half; ++c) {
-        const double angle = direction * position * static_cast<double>(frequencies.data<float>()[c]);
+        const double angle =
+            direction * position * static_cast<double>(frequencies.data<float>()[c]);
         const auto cosine = static_cast<float>(std::cos(angle));
         const auto sine = static_cast<float>(std::sin(angle));
         const float a = at[c], b = at[c + half];

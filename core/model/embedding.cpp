@@ -50,13 +50,20 @@ Embedding::Embedding(const ModelContext& context, Params& params, const GptConfi
                                                         : nullptr),
       dropout_(context, "embedding", config.dropout) {}
 
+void Embedding::add_placed(const Tensor& places, const Tensor& y) const {
+  const Tensor vectors = context_.empty(y.shape());
+  context_.backend.embed(places, positions_->value, 0, {}, places.elements(), 0, vectors);
+  context_.backend.add(y, vectors, y);
+}
+
 Tensor Embedding::forward(const Tensor& ids, Tape& tape) {
   const Micro& micro = tape.micro;
   const bool adds_positions = positions_ && context_.tp.rank() == 0;  // once in the sum over ranks
   const Tensor partial = context_.empty({ids.elements(), table_.value.extent(1)});
   context_.backend.embed(ids, table_.value, table_.mine.begin[0],
-                         adds_positions ? positions_->value : Tensor(), micro.length, micro.past,
-                         partial);
+                         adds_positions && !micro.places ? positions_->value : Tensor(),
+                         micro.length, micro.past, partial);
+  if (adds_positions && micro.places) add_placed(micro.places, partial);
   const Tensor y = reduce_rows(context_, partial).arrived();
   dropout_.forward(y, micro);
   return y;
@@ -68,10 +75,14 @@ Tensor Embedding::backward(const Tensor& dy, const Tensor& ids, Tape& tape) {
   // sequence is split: then one rank adds it, otherwise each does.
   const bool adds_positions =
       positions_ && (!context_.sequence_parallel || context_.tp.rank() == 0);
-  tape.later([this, d, ids, length = tape.micro.length, adds_positions] {
-    context_.backend.embed_grad(d, ids, table_.mine.begin[0], length, 0, table_.grad,
-                                adds_positions ? positions_->grad : Tensor());
-  });
+  tape.later(
+      [this, d, ids, adds_positions, length = tape.micro.length, places = tape.micro.places] {
+        Backend& backend = context_.backend;
+        backend.embed_grad(d, ids, table_.mine.begin[0], length, 0, table_.grad,
+                           adds_positions && !places ? positions_->grad : Tensor());
+        if (adds_positions && places)
+          backend.embed_grad(d, places, 0, length, 0, positions_->grad, {});
+      });
   return {};
 }
 

@@ -28,6 +28,9 @@ class Embedding : public Module {
   Tensor backward(const Tensor& dy, const Tensor& ids, Tape& tape) override;
 
  private:
+  // y += positions looked up by `places` i32 [rows].
+  void add_placed(const Tensor& places, const Tensor& y) const;
+
   const ModelContext& context_;
   const Param& table_;
   const Param* positions_;  // nullptr: rotary, see Attention

@@ -22,10 +22,13 @@ struct Micro {
           length =
               0;  // rows of an activation = sequences * length (/ tp when the sequence is split)
   int64_t first_sequence =
-      0;                  // global number of the first sequence since step 0: names dropout masks
-  bool training = true;   // dropout on
-  Tensor document_start;  // i32 [rows], optional: attention stays inside documents
-  int64_t past = 0;       // tokens before this call, when generating
+      0;                 // global number of the first sequence since step 0: names dropout masks
+  bool training = true;  // dropout on
+  Tensor document_start = {};  // i32 [rows], optional: attention stays inside documents
+  // i32 [rows], optional: the position that a row's learned vector is looked up by; else past + row
+  // % length. Rotary positions need none: a document sees its own differences alone.
+  Tensor places = {};
+  int64_t past = 0;                        // tokens before this call, when generating
   std::vector<KvCache>* caches = nullptr;  // [layer of this stage]; not null when generating
 };
 

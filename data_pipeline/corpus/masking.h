@@ -17,7 +17,7 @@ void document_starts(std::span<const int32_t> ids, int32_t end_of_document,
 // alone, whatever the layout and the history.
 struct InputMask {
   float fraction = 0;
-  int32_t token = 0;       // what stands there instead
+  int32_t token = 0;         // what stands there instead
   bool hidden_only = false;  // targets of positions that are not hidden become -1: not counted
   Key key = {};
 

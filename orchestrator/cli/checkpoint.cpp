@@ -205,11 +205,14 @@ void add_export(CLI::App& parent) {
 void add_import(CLI::App& parent) {
   auto directory = std::make_shared<std::string>(), run = std::make_shared<std::string>();
   auto* command = parent.add_subcommand("import", "make a run of a model from elsewhere");
-  command->add_option("--from", "the format: hf (a Hugging Face directory with a GPT-1, GPT-2 or Llama)")
+  command
+      ->add_option("--from",
+                   "the format: hf (a Hugging Face directory with a GPT-1, GPT-2 or Llama)")
       ->required()
       ->check(CLI::IsMember({"hf"}));
   command
-      ->add_option("DIRECTORY", *directory, "with config.json, model.safetensors (or shards of it), tokenizer.json")
+      ->add_option("DIRECTORY", *directory,
+                   "with config.json, model.safetensors (or shards of it), tokenizer.json")
       ->required()
       ->check(CLI::ExistingDirectory);
   command->add_option("--out", *run, "the run directory to make")->required();

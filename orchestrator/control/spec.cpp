@@ -79,9 +79,10 @@ void complete_data(RunSpec& spec) {
   if (data.micro_batch() == 0)
     data.set_micro_batch(static_cast<uint32_t>(std::clamp<uint64_t>(4096 / sequence, 1, share)));
   complete_batch_ramp(data);
-  require_usage(data.mask_fraction() >= 0 && data.mask_fraction() < 1,
-                "data.mask_fraction is {}; it is a share of the input tokens, 0 or more and below 1",
-                data.mask_fraction());
+  require_usage(
+      data.mask_fraction() >= 0 && data.mask_fraction() < 1,
+      "data.mask_fraction is {}; it is a share of the input tokens, 0 or more and below 1",
+      data.mask_fraction());
   require_usage(data.mask_fraction() > 0 || (!data.mask_loss_only() && !data.has_mask_token()),
                 "data.mask_loss_only and data.mask_token mean nothing with data.mask_fraction = 0: "
                 "set it, for example to 0.2");
@@ -276,14 +277,16 @@ GptConfig model_config(const RunSpec& spec, int64_t tokenizer_vocabulary) {
   set(model.has_hidden(), model.hidden(), config.hidden, "hidden");
   set(model.has_heads(), model.heads(), config.heads, "heads");
   set(model.has_sequence(), model.sequence(), config.sequence, "sequence");
-  if (spec.data().mask_fraction() > 0 && !spec.data().has_mask_token()) ++tokenizer_vocabulary;
+  const bool own_mask = spec.data().mask_fraction() > 0 && !spec.data().has_mask_token();
+  if (own_mask) ++tokenizer_vocabulary;
   config.vocabulary = tokenizer_vocabulary;
   set(model.has_vocabulary(), model.vocabulary(), config.vocabulary, "vocabulary");
   require_usage(
       config.vocabulary >= tokenizer_vocabulary,
-      "model.vocabulary is {}, but the corpus's tokenizer makes ids up to {}: leave it out, "
+      "model.vocabulary is {}, but the corpus's tokenizer{} makes ids up to {}: leave it out, "
       "or give at least {}",
-      config.vocabulary, tokenizer_vocabulary - 1, tokenizer_vocabulary);
+      config.vocabulary, own_mask ? " with data.mask_token's default behind it" : "",
+      tokenizer_vocabulary - 1, tokenizer_vocabulary);
   set(model.has_feed_forward(), model.feed_forward(), config.feed_forward, "feed_forward");
   set(model.has_groups(), model.groups(), config.kv_groups, "groups");
   set(model.has_window_every(), model.window_every(), config.window_every, "window_every");
@@ -295,6 +298,9 @@ GptConfig model_config(const RunSpec& spec, int64_t tokenizer_vocabulary) {
 TrainConfig train_config(const RunSpec& spec, int64_t tokenizer_vocabulary) {
   TrainConfig config;
   config.model = model_config(spec, tokenizer_vocabulary);
+  require_usage(spec.data().mask_token() < config.model.vocabulary,
+                "data.mask_token is {}; it must be a token of the model, below {}",
+                spec.data().mask_token(), config.model.vocabulary);
   config.mesh = {static_cast<int>(spec.mesh().tp()), static_cast<int>(spec.mesh().dp()),
                  static_cast<int>(spec.mesh().pp())};
   const auto& adam = spec.optimizer();
@@ -311,6 +317,7 @@ TrainConfig train_config(const RunSpec& spec, int64_t tokenizer_vocabulary) {
   config.batch_sequences = batch.full;
   config.ramp_start = batch.start;
   config.ramp_sequences = batch.ramp;
+  config.documents = spec.data().document_attention();
   config.micro_batch = spec.data().micro_batch();
   config.precision = spec.device().precision() == "bf16" ? DType::bf16 : DType::f32;
   config.seed = spec.seed();

@@ -24,12 +24,11 @@ void write_texts(const fs::path& checkpoint, const GptConfig& c, int64_t end_of_
       Json{{"bos_token_id", end_of_document}, {"eos_token_id", end_of_document}}.dump(2) + "\n");
   files.write(to / "tokenizer.json", read_text(checkpoint / "tokenizer.json"));
   // Without it, the model's type chooses a class that reads the same file in its own way.
-  files.write(to / "tokenizer_config.json",
-              Json{{"tokenizer_class", "PreTrainedTokenizerFast"},
-                   {"model_max_length", c.sequence},
-                   {"clean_up_tokenization_spaces", false}}
-                      .dump(2) +
-                  "\n");
+  files.write(to / "tokenizer_config.json", Json{{"tokenizer_class", "PreTrainedTokenizerFast"},
+                                                 {"model_max_length", c.sequence},
+                                                 {"clean_up_tokenization_spaces", false}}
+                                                    .dump(2) +
+                                                "\n");
 }
 
 }  // namespace

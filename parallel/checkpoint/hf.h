@@ -11,10 +11,10 @@
 
 namespace katman {
 
-// Writes the checkpoint's weights (fp32 masters) into `out`, which must not exist: it appears when it
-// is complete. One tensor is in memory at a time. Files grow to `shard_bytes` of tensors at most, or
-// one tensor. Returns the class of transformers that loads it. Throws UsageError for a model that
-// transformers has no class for.
+// Writes the checkpoint's weights (fp32 masters) into `out`, which must not exist: it appears when
+// it is complete. One tensor is in memory at a time. Files grow to `shard_bytes` of tensors at
+// most, or one tensor. Returns the class of transformers that loads it. Throws UsageError for a
+// model that transformers has no class for.
 std::string export_hf(const std::filesystem::path& checkpoint, const std::filesystem::path& out,
                       int64_t end_of_document, int64_t shard_bytes = 5'000'000'000);
 

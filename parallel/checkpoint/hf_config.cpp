@@ -13,32 +13,21 @@ using Json = nlohmann::ordered_json;
 
 // What GPT-1 and GPT-2 call alike.
 Json gpt_json(const GptConfig& c) {
-  return {{"n_layer", c.layers},
-          {"n_head", c.heads},
-          {"n_embd", c.hidden},
-          {"n_positions", c.sequence},
-          {"n_ctx", c.sequence},
-          {"layer_norm_epsilon", c.norm_epsilon},
-          {"attn_pdrop", c.dropout},
-          {"embd_pdrop", c.dropout},
+  return {{"n_layer", c.layers},     {"n_head", c.heads},
+          {"n_embd", c.hidden},      {"n_positions", c.sequence},
+          {"n_ctx", c.sequence},     {"layer_norm_epsilon", c.norm_epsilon},
+          {"attn_pdrop", c.dropout}, {"embd_pdrop", c.dropout},
           {"resid_pdrop", c.dropout}};
 }
 
 Json llama_json(const GptConfig& c) {
-  Json json = {{"hidden_act", "silu"},
-               {"num_hidden_layers", c.layers},
-               {"num_attention_heads", c.heads},
-               {"num_key_value_heads", c.groups()},
-               {"hidden_size", c.hidden},
-               {"head_dim", c.head_dim()},
-               {"intermediate_size", c.ff()},
-               {"max_position_embeddings", c.sequence},
-               {"rms_norm_eps", c.norm_epsilon},
-               {"attention_dropout", c.dropout},
-               {"attention_bias", false},
-               {"mlp_bias", false},
-               {"rope_theta", c.rotary.theta},
-               {"rope_scaling", nullptr}};
+  Json json = {{"hidden_act", "silu"},           {"num_hidden_layers", c.layers},
+               {"num_attention_heads", c.heads}, {"num_key_value_heads", c.groups()},
+               {"hidden_size", c.hidden},        {"head_dim", c.head_dim()},
+               {"intermediate_size", c.ff()},    {"max_position_embeddings", c.sequence},
+               {"rms_norm_eps", c.norm_epsilon}, {"attention_dropout", c.dropout},
+               {"attention_bias", false},        {"mlp_bias", false},
+               {"rope_theta", c.rotary.theta},   {"rope_scaling", nullptr}};
   if (c.rotary.factor != 1)
     json["rope_scaling"] = {{"rope_type", "llama3"},
                             {"factor", c.rotary.factor},
@@ -66,9 +55,12 @@ struct Names {
 };
 Names names_of(HfFamily family) {
   switch (family) {
-    case HfFamily::gpt1: return {"OpenAIGPTLMHeadModel", "openai-gpt"};
-    case HfFamily::gpt2: return {"GPT2LMHeadModel", "gpt2"};
-    case HfFamily::llama: return {"LlamaForCausalLM", "llama"};
+    case HfFamily::gpt1:
+      return {"OpenAIGPTLMHeadModel", "openai-gpt"};
+    case HfFamily::gpt2:
+      return {"GPT2LMHeadModel", "gpt2"};
+    case HfFamily::llama:
+      return {"LlamaForCausalLM", "llama"};
   }
   fail("a family without a name");
 }

@@ -15,8 +15,7 @@ class Listing {
   }
   void norm(const std::string& ours, const std::string& theirs) {
     add(theirs + ".weight", ours + ".weight", {c_.hidden}, c_.hidden);
-    if (c_.norm == NormKind::layer)
-      add(theirs + ".bias", ours + ".bias", {c_.hidden}, c_.hidden);
+    if (c_.norm == NormKind::layer) add(theirs + ".bias", ours + ".bias", {c_.hidden}, c_.hidden);
   }
   // Conv1D: weights [inputs, outputs], and a bias.
   void conv(const std::string& ours, const std::string& theirs, int64_t in, int64_t out,
@@ -115,13 +114,20 @@ int64_t HfTensor::our_row(const GptConfig& c, int64_t output) const {
     return head_in_qkv(c, part, at / d) * d + at % d;
   };
   switch (rows) {
-    case Rows::same: return output;
-    case Rows::gpt_qkv: return of_head(output / c.hidden, output % c.hidden);
-    case Rows::q: return of_head(0, output);
-    case Rows::k: return of_head(1, output);
-    case Rows::v: return of_head(2, output);
-    case Rows::gate: return gated_row(c, 0, output);
-    case Rows::up: return gated_row(c, 1, output);
+    case Rows::same:
+      return output;
+    case Rows::gpt_qkv:
+      return of_head(output / c.hidden, output % c.hidden);
+    case Rows::q:
+      return of_head(0, output);
+    case Rows::k:
+      return of_head(1, output);
+    case Rows::v:
+      return of_head(2, output);
+    case Rows::gate:
+      return gated_row(c, 0, output);
+    case Rows::up:
+      return gated_row(c, 1, output);
   }
   fail("{} has rows of no kind", theirs);
 }

@@ -180,8 +180,8 @@ class TheirFiles {
                     "it: only safetensors are imported; transformers' save_pretrained makes them",
                     entry.path().string(), whole_file);
     }
-    throw UsageError(fmt::format("{} has neither {} nor {}", directory.string(), whole_file,
-                                 index_file));
+    throw UsageError(
+        fmt::format("{} has neither {} nor {}", directory.string(), whole_file, index_file));
   }
 
   void open(const fs::path& path) {
@@ -194,8 +194,7 @@ class TheirFiles {
   static const SafeTensor* find_in(const SafeTensorsHead& head, const std::string& name) {
     if (const SafeTensor* found = head.find(name)) return found;
     for (const std::string prefix : {"transformer.", "model."})
-      if (name.starts_with(prefix))
-        return head.find(name.substr(prefix.size()));
+      if (name.starts_with(prefix)) return head.find(name.substr(prefix.size()));
     return nullptr;
   }
 
@@ -243,8 +242,7 @@ std::vector<Piece> read_hf_weights(const fs::path& directory, const GptConfig& c
   std::vector<Piece> pieces;
   for (const HfTensor& tensor : hf_tensors(c)) {
     if (pieces.empty() || pieces.back().name != tensor.ours)
-      pieces.push_back(
-          whole_piece(tensor, backend.empty({tensor.shape.elements()}, DType::f32)));
+      pieces.push_back(whole_piece(tensor, backend.empty({tensor.shape.elements()}, DType::f32)));
     read_into(files, c, tensor, pieces.back().data.data<float>());
   }
   return pieces;

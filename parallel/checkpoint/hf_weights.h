@@ -18,8 +18,8 @@ void write_hf_weights(const std::filesystem::path& checkpoint, const GptConfig& 
                       const Files& files, const std::filesystem::path& directory,
                       int64_t shard_bytes);
 
-// Every parameter of the model, whole, from either. Throws when one is missing, has another shape or
-// type, or when there are only pickles.
+// Every parameter of the model, whole, from either. Throws when one is missing, has another shape
+// or type, or when there are only pickles.
 std::vector<Piece> read_hf_weights(const std::filesystem::path& directory, const GptConfig& config,
                                    Backend& backend);
 

@@ -13,6 +13,18 @@ Samples windows(std::function<void(uint64_t sample, std::span<int32_t> tokens)> 
   };
 }
 
+namespace {
+
+// Positions begin again with every document.
+std::vector<int32_t> places_in_documents(const std::vector<int32_t>& starts, size_t length) {
+  std::vector<int32_t> places(starts.size());
+  for (size_t row = 0; row < places.size(); ++row)
+    places[row] = static_cast<int32_t>(row % length) - starts[row];
+  return places;
+}
+
+}  // namespace
+
 ModelStage::ModelStage(const GptConfig& config, StageRange range, const ModelContext& context,
                        Params& params, Recompute recompute, const Reading& reading, Told told)
     : config_(config),
@@ -39,7 +51,8 @@ Tensor ModelStage::forward(int micro, const Tensor& x) {
                                       .length = reading_.length,
                                       .first_sequence = share.first,
                                       .training = pass_->training,
-                                      .document_start = rows.document_start},
+                                      .document_start = rows.document_start,
+                                      .places = rows.places},
                                 pass_->training);
   const Tensor y = layers_.forward(range_.embedding ? rows.ids : x, *tape);
   if (range_.head) layers_.loss(y, rows.targets, pass_->loss_sum, *tape);
@@ -92,7 +105,8 @@ ModelStage::Rows ModelStage::read_rows(const MicroBatch& micro) {
     return device;
   };
   return {range_.embedding ? upload(ids) : Tensor(), range_.head ? upload(targets) : Tensor(),
-          reading_.documents ? upload(starts) : Tensor()};
+          reading_.documents ? upload(starts) : Tensor(),
+          reading_.documents ? upload(places_in_documents(starts, length)) : Tensor()};
 }
 
 }  // namespace katman

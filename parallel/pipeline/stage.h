@@ -17,7 +17,8 @@ namespace katman {
 struct Sequence {
   std::span<int32_t> ids;      // [length] what the model reads
   std::span<int32_t> targets;  // [length] what it should say next; below 0: not counted
-  // [length] the position where the token's document begins: attention stays inside. It comes as
+  // [length] the position where the token's document begins, at most its own: attention stays
+  // inside, and positions are counted from there. It comes as
   // zeros, one document; empty where the run does not keep documents apart.
   std::span<int32_t> document_start;
 };
@@ -69,7 +70,8 @@ class ModelStage : public StageWork {
 
  private:
   struct Rows {
-    Tensor ids, targets, document_start;  // i32 [sequences * length], those that are needed here
+    // i32 [sequences * length], those that are needed here.
+    Tensor ids, targets, document_start, places;
   };
   Rows read_rows(const MicroBatch& micro);
   Tape& tape(int micro) { return *tapes_[static_cast<size_t>(micro)]; }

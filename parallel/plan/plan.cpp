@@ -9,7 +9,10 @@ namespace katman {
 namespace {
 
 // Tokens whose values nobody looks at.
-void any_tokens(uint64_t, std::span<int32_t> tokens) { std::ranges::fill(tokens, 0); }
+void any_tokens(uint64_t, const Sequence& out) {
+  std::ranges::fill(out.ids, 0);
+  std::ranges::fill(out.targets, 0);
+}
 
 // Replicas that differ in how many sequences of a batch are theirs: two kinds at most, the one with
 // more first.

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <functional>
 
+#include "core/model/presets.h"
 #include "core/random.h"
 #include "parallel/checkpoint/checkpoint.h"
 #include "parallel/checkpoint/rank_file.h"
@@ -67,10 +68,11 @@ void measure(const Request& request) {
   const auto backend = make_backend("cpu", request.threads);
   ThreadWorld world(1);
   const auto comm = world.comm(0);
-  Trainer trainer(config, *backend, *comm, [](uint64_t sample, std::span<int32_t> tokens) {
+  const Samples random_tokens = windows([](uint64_t sample, std::span<int32_t> tokens) {
     for (size_t i = 0; i < tokens.size(); ++i)
       tokens[i] = static_cast<int32_t>(random_bits(Key(sample), i) % 50000);
   });
+  Trainer trainer(config, *backend, *comm, random_tokens);
   trainer.step({});
   const double step_s = trainer.step({}).seconds;
   const std::vector<Piece> pieces = trainer.optimizer().pieces();

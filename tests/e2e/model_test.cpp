@@ -154,7 +154,8 @@ TEST(CheckpointCommand, a_model_of_another_kind_is_refused) {
   const Result result = katman_with(
       {"checkpoint", "import", "--from", "hf", dir.path().string(), "--out", dir.file("run")});
   EXPECT_EQ(result.status, 2);
-  EXPECT_TRUE(has(result.output, "only openai-gpt, gpt2 and llama can be imported")) << result.output;
+  EXPECT_TRUE(has(result.output, "only openai-gpt, gpt2 and llama can be imported"))
+      << result.output;
   EXPECT_FALSE(fs::exists(dir.file("run")));
 }
 

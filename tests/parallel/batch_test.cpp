@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "core/error.h"
+
 namespace katman::testing {
 namespace {
 
@@ -26,6 +28,39 @@ TEST(Batch, every_sequence_is_somebodys_exactly_once_and_in_order) {
           }
         EXPECT_EQ(next, 1000 + count) << count << " over " << dp << " by " << micro_batch;
       }
+}
+
+TEST(BatchPlan, without_a_ramp_every_step_takes_as_many) {
+  const BatchPlan plan(7);
+  for (int64_t step = 0; step < 20; ++step) {
+    EXPECT_EQ(plan.first(step), 7 * step);
+    EXPECT_EQ(plan.sequences(step), 7);
+    EXPECT_EQ(plan.step_of(7 * step + 6), step);
+  }
+}
+
+TEST(BatchPlan, a_batch_grows_linearly_with_what_was_read) {
+  const int64_t full = 512, start = 16, ramp = 100'000;
+  const BatchPlan plan(full, start, ramp);
+  int64_t read = 0;
+  for (int64_t step = 0; step < 2000; ++step) {
+    const int64_t sequences = plan.sequences(step);
+    ASSERT_EQ(plan.first(step), read);
+    const double wanted =
+        read >= ramp ? full : start + static_cast<double>((full - start) * read) / ramp;
+    EXPECT_NEAR(static_cast<double>(sequences), wanted, 1) << step;
+    EXPECT_EQ(plan.step_of(read), step);
+    EXPECT_EQ(plan.step_of(read + sequences - 1), step);
+    read += sequences;
+  }
+  EXPECT_GT(read, ramp);
+}
+
+TEST(BatchPlan, what_cannot_grow_is_refused) {
+  EXPECT_THROW(BatchPlan(0), UsageError);
+  EXPECT_THROW(BatchPlan(8, 9, 100), UsageError);
+  EXPECT_THROW(BatchPlan(8, 0, 100), UsageError);
+  EXPECT_THROW(BatchPlan(2, 1, int64_t{1} << 50), UsageError);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // The heart of it: the same run, cut over any number of ranks, gives the same model.
 #include <gtest/gtest.h>
 
+#include "tests/support/model.h"
 #include "tests/support/training.h"
 
 namespace katman::testing {
@@ -97,6 +98,49 @@ TEST(Layouts, recomputation_changes_nothing_on_any_schedule) {
         config.sequence_parallel = mesh.tp > 1;
         expect_one_ranks_run(config, one, 1);
       }
+}
+
+// The shapes of tests/support/model.h, in the size of tiny_run: four tensor ranks fit them.
+TEST(Layouts, models_of_every_shape_give_one_ranks_gradients_and_values) {
+  for (const auto& [name, shape] : little_models()) {
+    SCOPED_TRACE(name);
+    TrainConfig base = tiny_run();
+    const GptConfig size = base.model;
+    base.model = shape;
+    base.model.layers = size.layers;
+    base.model.heads = size.heads;
+    base.model.sequence = size.sequence;
+    if (shape.kv_groups) base.model.kv_groups = 4, base.model.feed_forward = 64;
+    const Trained one = train_on_threads(base, 2);
+    const std::vector<std::pair<Mesh, Kind>> layouts = {
+        {{2, 1, 1}, {"1f1b", 1}},        {{4, 1, 1}, {"1f1b", 1}},  {{1, 1, 4}, {"zero_bubble", 1}},
+        {{2, 1, 2}, {"interleaved", 2}}, {{1, 3, 2}, {"gpipe", 1}}, {{2, 2, 2}, {"1f1b", 1}}};
+    for (const auto& [mesh, kind] : layouts)
+      for (const auto recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
+        TrainConfig config = base;
+        config.mesh = mesh;
+        config.schedule = kind.schedule;
+        config.chunks = kind.chunks;
+        config.recompute = recompute;
+        config.sequence_parallel = mesh.tp > 1 && recompute != Recompute::selective;
+        expect_one_ranks_run(config, one, 2);
+      }
+  }
+}
+
+TEST(Layouts, a_batch_that_grows_is_the_same_in_every_layout) {
+  TrainConfig base = tiny_run();
+  base.ramp_start = 2;
+  base.ramp_sequences = 30;
+  const Trained one = train_on_threads(base, 6);
+  EXPECT_LT(one.reports[0].tokens, one.reports[5].tokens);
+  for (const Mesh mesh : {Mesh{1, 3, 1}, Mesh{2, 1, 2}, Mesh{1, 2, 2}})
+    for (const int64_t micro_batch : {1, 3}) {
+      TrainConfig config = base;
+      config.mesh = mesh;
+      config.micro_batch = micro_batch;
+      expect_one_ranks_run(config, one, 6);
+    }
 }
 
 TEST(Layouts, an_untied_head_and_uneven_micro_batches_change_nothing) {

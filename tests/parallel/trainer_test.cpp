@@ -169,9 +169,9 @@ TEST(Trainer, replicas_without_sequences_take_part) {
 
 // A document that is all mask divides by zero tokens wherever a mean is taken too early.
 TEST(Trainer, sequences_without_a_target_that_counts_weigh_nothing_wherever_they_fall) {
-  const Samples half_masked = [](uint64_t sample, std::span<int32_t> tokens) {
-    tiny_samples(sample, tokens);
-    if (sample % 2) std::ranges::fill(tokens.subspan(1), -1);
+  const Samples half_masked = [](uint64_t sample, const Sequence& out) {
+    tiny_samples(sample, out);
+    if (sample % 2) std::ranges::fill(out.targets, -1);
   };
   std::vector<std::pair<double, double>> seen;
   for (const Mesh mesh : {Mesh{1, 1, 1}, Mesh{1, 8, 1}, Mesh{2, 2, 2}})

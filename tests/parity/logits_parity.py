@@ -8,23 +8,12 @@ import tempfile
 
 import torch
 from safetensors.torch import load_file
-from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
+from models import MODELS, fresh
 from support import ROOT, Checks, katman, make_corpus
 
 VOCABULARY, SEQUENCE = 512, 64
-
-
-def fresh_model(folder, tied, dtype):
-    torch.manual_seed(11)
-    model = GPT2LMHeadModel(GPT2Config(n_layer=2, n_embd=80, n_head=5, n_positions=SEQUENCE, vocab_size=VOCABULARY,
-                                       n_inner=208, tie_word_embeddings=tied, bos_token_id=0, eos_token_id=0))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-    model = model.to(dtype)
-    model.save_pretrained(folder)
-    return model.float().eval()
 
 
 def check_logits(checks, what, folder, checkpoint, model):
@@ -49,13 +38,13 @@ def check_greedy(checks, what, checkpoint, model):
     checks.report(len(ours) > 5, f"{what}: the text is not empty")
 
 
-def check_tokenizer(checks, exported):
+def check_tokenizer(checks, what, exported):
     text = (ROOT / "README.md").read_text() + "  çok güzel 中文 😀\n\n\tdef f(x):\r\n"
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(exported / "tokenizer.json"))
     theirs = tokenizer(text)["input_ids"]
-    checks.same("AutoTokenizer reads the exported directory", AutoTokenizer.from_pretrained(exported)(text)["input_ids"],
+    checks.same(f"{what}: AutoTokenizer reads the exported directory", AutoTokenizer.from_pretrained(exported)(text)["input_ids"],
                 theirs)
-    checks.same("the exported tokenizer gives the text back", tokenizer.decode(theirs), text)
+    checks.same(f"{what}: the exported tokenizer gives the text back", tokenizer.decode(theirs), text)
 
 
 def main():
@@ -63,19 +52,21 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         corpus = make_corpus(folder, VOCABULARY)
-        for tied, dtype in ((True, torch.float32), (False, torch.float32), (True, torch.bfloat16), (True, torch.float16)):
-            what = f"{'tied' if tied else 'untied'} {str(dtype).split('.')[1]}"
+        cases = [(kind, tied, torch.float32) for kind in MODELS for tied in (True, False)]
+        for kind, tied, dtype in cases + [("gpt2", True, torch.bfloat16), ("gpt2", True, torch.float16)]:
+            what = f"{kind} {'tied' if tied else 'untied'} {str(dtype).split('.')[1]}"
             theirs, run, back = (folder / f"{part}-{what.replace(' ', '-')}" for part in ("hf", "run", "back"))
-            model = fresh_model(theirs, tied, dtype)
+            model, _ = fresh(kind, VOCABULARY, SEQUENCE, tied, theirs, dtype)
             shutil.copy(corpus / "tokenizer.json", theirs)
             katman("checkpoint", "import", "--from", "hf", theirs, "--out", run)
             check_logits(checks, f"imported {what}", folder, run, model)
             check_greedy(checks, f"imported {what}", run, model)
-            katman("checkpoint", "export", "--to", "hf", back, run)
-            again = GPT2LMHeadModel.from_pretrained(back).eval()
+            katman("checkpoint", "export", "--to", "hf", back, run, "--shard-bytes", 200_000 if tied else 5_000_000_000)
+            again = AutoModelForCausalLM.from_pretrained(back).eval()
+            checks.same(f"exported {what}: its class", type(again), type(model))
             same = all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), again.state_dict().values()))
             checks.report(same, f"exported {what}: transformers loads the same bits")
-        check_tokenizer(checks, back)
+            check_tokenizer(checks, what, back)
     checks.finish()
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fifty fp32 steps from the same weights: Katman's losses, gradient norms and final weights are PyTorch's.
 
-The model is `transformers`' GPT2LMHeadModel, imported by `katman checkpoint import`; the batches are those that
+The models are `transformers`' OpenAIGPTLMHeadModel, GPT2LMHeadModel and LlamaForCausalLM, imported by `katman checkpoint import`; the batches are those that
 `katman data inspect --windows` shows. Then variants that must not change anything: micro-batches, ranks, the
 reference backend. Last, the run's TensorBoard file is read by the tensorboard package.
 """
@@ -12,17 +12,19 @@ import tempfile
 
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM
 
+from models import MODELS, fresh
 from support import Checks, katman, make_corpus, windows
 
 STEPS, SEQUENCE, BATCH, VOCABULARY, SEED = 50, 64, 8, 512, 3
 PEAK, WARMUP, DECAY, CLIP = 3e-3, 5, 0.1, 1.0
+VARIANTS = (["data.micro_batch=3"], ["device.kind=reference"], ["mesh.tp=2", "mesh.pp=2"],
+            ["mesh.dp=2", "mesh.recompute=full"])
 
 RUN = f"""
 steps: {STEPS}
 seed: {SEED}
-model {{ preset: "tiny" layers: 3 hidden: 96 heads: 4 sequence: {SEQUENCE} }}
 data {{ batch_tokens: {SEQUENCE * BATCH} micro_batch: {BATCH} }}
 optimizer {{ beta1: 0.9 beta2: 0.95 weight_decay: {DECAY} clip_norm: {CLIP} }}
 learning_rate {{ kind: COSINE peak: {PEAK} warmup_steps: {WARMUP} final_fraction: 0.1 }}
@@ -30,22 +32,11 @@ device {{ kind: "cpu" precision: "fp32" }}
 """
 
 
-def fresh_model(folder, tied):
-    torch.manual_seed(7)
-    model = GPT2LMHeadModel(GPT2Config(
-        n_layer=3, n_embd=96, n_head=4, n_positions=SEQUENCE, vocab_size=VOCABULARY, tie_word_embeddings=tied, bos_token_id=0, eos_token_id=0,
-        embd_pdrop=0, attn_pdrop=0, resid_pdrop=0))
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():  # nothing stays at a 0 or 1 that would hide a mistake
-            if parameter.dim() == 1:
-                parameter.add_(0.05 * torch.randn_like(parameter))
-    model.save_pretrained(folder)
-    return model
-
-
 def train_pytorch(model, samples, rates):
-    matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and "wpe" not in n]
-    others = [p for n, p in model.named_parameters() if p.dim() != 2 or "wpe" in n]
+    def is_position(name):
+        return "wpe" in name or "positions_embed" in name
+    matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and not is_position(n)]
+    others = [p for n, p in model.named_parameters() if p.dim() != 2 or is_position(n)]
     adam = torch.optim.AdamW([{"params": matrices, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}],
                              betas=(0.9, 0.95), eps=1e-8)
     losses, norms = [], []
@@ -63,11 +54,11 @@ def train_pytorch(model, samples, rates):
     return losses, norms
 
 
-def train_katman(folder, start, corpus, name, tied, *sets):
+def train_katman(folder, start, corpus, name, shape, *sets):
     run = folder / name
     shutil.copytree(start, run)
-    (folder / "run.textproto").write_text(RUN)
-    fixed = [f"directory={run}", f"data.corpus={corpus}", f"model.tied_embedding={'true' if tied else 'false'}"]
+    (folder / "run.textproto").write_text(RUN + f"model {{ {shape} }}\n")
+    fixed = [f"directory={run}", f"data.corpus={corpus}"]
     katman("train", folder / "run.textproto", *[w for s in fixed + list(sets) for w in ("--set", s)])
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     steps = {r["step"]: r for r in records if "loss" in r}
@@ -75,29 +66,29 @@ def train_katman(folder, start, corpus, name, tied, *sets):
     return run, [[steps[i][key] for i in range(STEPS)] for key in ("loss", "grad_norm", "learning_rate")]
 
 
-def check(checks, folder, corpus, samples, tied):
-    word = "tied" if tied else "untied"
+def check(checks, folder, corpus, samples, kind, tied):
+    word = f"{kind} {'tied' if tied else 'untied'}"
     theirs = folder / f"hf-{word}"
-    model = fresh_model(theirs, tied)
+    model, shape = fresh(kind, VOCABULARY, SEQUENCE, tied, theirs, noise=0.02)
     shutil.copy(corpus / "tokenizer.json", theirs)
     start = folder / f"start-{word}"
     katman("checkpoint", "import", "--from", "hf", theirs, "--out", start)
-    run, (losses, norms, rates) = train_katman(folder, start, corpus, f"run-{word}", tied)
-    their_losses, their_norms = train_pytorch(model, samples, rates)
+    run, (losses, norms, rates) = train_katman(folder, start, corpus, f"run-{word}", shape)
+    their_losses, their_norms = train_pytorch(model.train(), samples, rates)
     print(f"     loss {losses[0]:.4f} -> {losses[-1]:.4f}")
+    checks.near(f"{word}: loss and gradient norm of the first step", [losses[0], norms[0]],
+                [their_losses[0], their_norms[0]], 1e-5)
     checks.report(losses[-1] < losses[0] - 0.7, f"{word}: it learns")
     checks.near(f"{word}: {STEPS} losses", losses, their_losses, 1e-4)
     checks.near(f"{word}: gradient norms", norms, their_norms, 1e-3)
     katman("checkpoint", "export", "--to", "hf", folder / f"out-{word}", run)
-    ours = dict(GPT2LMHeadModel.from_pretrained(folder / f"out-{word}").named_parameters())
-    for name, parameter in model.named_parameters():
-        far = ((ours[name] - parameter).abs().max() / parameter.abs().max()).item()
-        if far > 2e-3:
-            checks.report(False, f"{word}: {name} is {far:.1e} apart after {STEPS} steps")
-    checks.report(True, f"{word}: weights after {STEPS} steps were compared")
-    for sets in (["data.micro_batch=3"], ["device.kind=reference"], ["mesh.tp=2", "mesh.pp=2"],
-                 ["mesh.dp=2", "mesh.recompute=full"]):
-        _, (variant, _, _) = train_katman(folder, start, corpus, f"{word}-{sets[0]}", tied, *sets)
+    ours = dict(AutoModelForCausalLM.from_pretrained(folder / f"out-{word}").named_parameters())
+    far = {name: ((ours[name] - parameter).abs().max() / parameter.abs().max()).item()
+           for name, parameter in model.named_parameters()}
+    worst = max(far, key=far.get)
+    checks.report(far[worst] <= 2e-3, f"{word}: weights after {STEPS} steps, {worst} {far[worst]:.1e} apart")
+    for sets in VARIANTS if kind == "gpt2" else VARIANTS[-2:]:
+        _, (variant, _, _) = train_katman(folder, start, corpus, f"{word}-{sets[0]}", shape, *sets)
         checks.near(f"{word}: losses with {' '.join(sets)}", variant, their_losses, 1e-4)
     return run, losses
 
@@ -114,8 +105,9 @@ def main():
         folder = pathlib.Path(folder)
         corpus = make_corpus(folder, VOCABULARY)
         samples = windows(corpus, 0, STEPS * BATCH, SEQUENCE, SEED)
-        for tied in (True, False):
-            run, losses = check(checks, folder, corpus, samples, tied)
+        for kind in MODELS:
+            for tied in (True, False):
+                run, losses = check(checks, folder, corpus, samples, kind, tied)
         check_tensorboard(checks, run, losses)
     checks.finish()
 

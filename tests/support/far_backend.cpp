@@ -108,9 +108,9 @@ class FarBackend : public Backend {
   void swiglu_grad(const Tensor& dy, const Tensor& x, const Tensor& dx) override {
     later(&Backend::swiglu_grad, dy, x, dx);
   }
-  void rope(const Tensor& qkv, const AttentionShape& shape, float theta, int64_t past,
+  void rope(const Tensor& qkv, const AttentionShape& shape, const Tensor& frequencies, int64_t past,
             int direction) override {
-    later(&Backend::rope, qkv, shape, theta, past, direction);
+    later(&Backend::rope, qkv, shape, frequencies, past, direction);
   }
   void dropout(const Tensor& x, float p, Key key, int64_t row_begin, int64_t column_begin,
                int64_t columns_global) override {

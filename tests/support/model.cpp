@@ -96,6 +96,24 @@ GptConfig little_gpt() {
   return config;
 }
 
+std::vector<NamedModel> little_models() {
+  GptConfig gpt1 = little_gpt(), gpt3 = little_gpt(), llama = little_gpt(), bare = little_gpt();
+  gpt1.norm_place = NormPlace::after;
+  gpt1.scaled_init = false;
+  gpt1.position_deviation = 0.02f;
+  gpt3.window = 3;
+  llama.kv_groups = 2;
+  llama.feed_forward = 32;
+  llama.norm = NormKind::rms;
+  llama.activation = Activation::swiglu;
+  llama.positions = Positions::rotary;
+  llama.rotary = {.theta = 100, .factor = 4, .original = 32};
+  llama.biases = false;
+  llama.tied_embedding = false;
+  bare.biases = false;
+  return {{"gpt2", little_gpt()}, {"gpt1", gpt1}, {"gpt3", gpt3}, {"llama", llama}, {"bare", bare}};
+}
+
 Model::Model(const GptConfig& config, Comm& tp, const ModelOptions& options)
     : backend(test_backend(options.backend)),
       context{*backend, tp, options.type, options.sequence_parallel, Key(options.seed)},

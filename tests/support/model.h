@@ -29,6 +29,15 @@ Batch random_batch(const GptConfig& config, int64_t sequences, int64_t length);
 // 2 layers of 4 heads of 4, an odd vocabulary.
 GptConfig little_gpt();
 
+// The same size in every shape there is: GPT-2, GPT-1 (norms after), GPT-3 (every second layer
+// banded), Llama (grouped, rotary, gated, without biases), and a GPT-2 without biases. Two tensor
+// ranks fit them all.
+struct NamedModel {
+  std::string name;
+  GptConfig config;
+};
+std::vector<NamedModel> little_models();
+
 struct ModelOptions {
   StageRange range{};  // last_layer 0: the whole model
   Recompute recompute = Recompute::none;

@@ -87,32 +87,37 @@ Values uncached(Model& model, const std::vector<int32_t>& tokens) {
 
 TEST(Generate, cached_logits_are_those_of_the_whole_text) {
   const auto tp = alone();
-  const GptConfig config = little_gpt();
-  Model model(config, *tp);
-  Generator generator(config, model.stage, *model.backend);
-  std::vector<int32_t> text = {5, 17, 36};
-  std::vector<int32_t> unread = text;
-  while (text.size() <= 8) {
-    const Values logits = generator.read(unread);
-    EXPECT_LT(distance(logits, uncached(model, text)), 1e-5) << text.size() << " tokens";
-    unread = {static_cast<int32_t>(3 * text.size())};
-    text.push_back(unread[0]);
+  for (const auto& [name, config] : little_models()) {
+    SCOPED_TRACE(name);
+    Model model(config, *tp);
+    Generator generator(config, model.stage, *model.backend);
+    std::vector<int32_t> text = {5, 17, 36};
+    std::vector<int32_t> unread = text;
+    while (text.size() <= 8) {
+      const Values logits = generator.read(unread);
+      EXPECT_LT(distance(logits, uncached(model, text)), 1e-5) << text.size() << " tokens";
+      unread = {static_cast<int32_t>(3 * text.size())};
+      text.push_back(unread[0]);
+    }
   }
 }
 
 TEST(Generate, a_text_longer_than_the_positions_goes_on_from_its_second_half) {
   const auto tp = alone();
-  const GptConfig config = little_gpt();  // 8 positions
-  Model model(config, *tp);
-  Generator generator(config, model.stage, *model.backend);
-  generator.read(std::vector<int32_t>{1, 2, 3, 4, 5, 6, 7, 8});
-  EXPECT_LT(distance(generator.read(std::vector<int32_t>{9}), uncached(model, {6, 7, 8, 9})), 1e-5);
-  EXPECT_LT(distance(generator.read(std::vector<int32_t>{10}), uncached(model, {6, 7, 8, 9, 10})),
-            1e-5);
-  Generator fresh(config, model.stage, *model.backend);
-  EXPECT_LT(distance(fresh.read(std::vector<int32_t>{1, 2, 3, 4, 5, 6, 7, 8, 9}),
-                     uncached(model, {6, 7, 8, 9})),
-            1e-5);
+  for (const auto& [name, config] : little_models()) {  // 8 positions
+    SCOPED_TRACE(name);
+    Model model(config, *tp);
+    Generator generator(config, model.stage, *model.backend);
+    generator.read(std::vector<int32_t>{1, 2, 3, 4, 5, 6, 7, 8});
+    EXPECT_LT(distance(generator.read(std::vector<int32_t>{9}), uncached(model, {6, 7, 8, 9})),
+              1e-5);
+    EXPECT_LT(distance(generator.read(std::vector<int32_t>{10}), uncached(model, {6, 7, 8, 9, 10})),
+              1e-5);
+    Generator fresh(config, model.stage, *model.backend);
+    EXPECT_LT(distance(fresh.read(std::vector<int32_t>{1, 2, 3, 4, 5, 6, 7, 8, 9}),
+                       uncached(model, {6, 7, 8, 9})),
+              1e-5);
+  }
 }
 
 TEST(Generate, stops_at_the_end_token_at_the_limit_and_when_told) {

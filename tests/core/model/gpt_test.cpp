@@ -52,44 +52,97 @@ TEST(Gpt, matrices_that_write_to_the_residual_stream_start_smaller_the_deeper_th
 }
 
 TEST(Gpt, the_whole_model_has_the_gradient_of_finite_differences) {
-  GptConfig config = little_gpt();
   const auto tp = alone();
-  for (const bool tied : {true, false}) {
-    config.tied_embedding = tied;
-    config.dropout = tied ? 0.1f : 0.0f;
-    const auto backend = make_backend("reference");
-    Params params;
-    const ModelContext context{*backend, *tp, DType::f32, false, Key(1)};
-    GptStage stage(config, {0, config.layers, true, true}, context, params);
-    const Batch batch = random_batch(config, 2, 6);
-    const Tensor targets = make_ids(*backend, batch.targets);
-    const auto forward = [&](const Tensor& ids, Tape& tape) {
-      const Tensor sum = backend->zeros({1}, DType::f32);
-      stage.loss(stage.forward(ids, tape), targets, sum, tape);
-      return sum;
+  for (auto [name, config] : little_models())
+    for (const bool tied : {true, false}) {
+      SCOPED_TRACE(name);
+      config.tied_embedding = tied;
+      config.dropout = tied ? 0.1f : 0.0f;
+      const auto backend = make_backend("reference");
+      Params params;
+      const ModelContext context{*backend, *tp, DType::f32, false, Key(1)};
+      GptStage stage(config, {0, config.layers, true, true}, context, params);
+      const Batch batch = random_batch(config, 2, 6);
+      const Tensor targets = make_ids(*backend, batch.targets);
+      const auto forward = [&](const Tensor& ids, Tape& tape) {
+        const Tensor sum = backend->zeros({1}, DType::f32);
+        stage.loss(stage.forward(ids, tape), targets, sum, tape);
+        return sum;
+      };
+      const auto backward = [&](const Tensor& dy, const Tensor&, Tape& tape) {
+        const Tensor dx = stage.backward({}, tape);
+        for (const Bucket& bucket : params.buckets())
+          backend->scale(bucket.grad, read(*backend, dy)[0]);
+        return dx;
+      };
+      expect_gradients(*backend, params, {forward, backward}, make_ids(*backend, batch.ids),
+                       batch.micro, false);
+    }
+}
+
+// Documents of 3 and 5 tokens: what a model says inside the second is what it says of it alone.
+TEST(Gpt, a_document_does_not_see_the_one_before_it) {
+  const auto tp = alone();
+  for (const auto& [name, config] : little_models()) {
+    SCOPED_TRACE(name);
+    Model model(config, *tp);
+    const auto logits = [&](const std::vector<int32_t>& ids, const Micro& micro) {
+      Tape tape(micro, false);
+      return read(*model.backend,
+                  model.stage.logits(model.stage.forward(make_ids(*model.backend, ids), tape)));
     };
-    const auto backward = [&](const Tensor& dy, const Tensor&, Tape& tape) {
-      const Tensor dx = stage.backward({}, tape);
-      for (const Bucket& bucket : params.buckets())
-        backend->scale(bucket.grad, read(*backend, dy)[0]);
-      return dx;
-    };
-    expect_gradients(*backend, params, {forward, backward}, make_ids(*backend, batch.ids),
-                     batch.micro, false);
+    const std::vector<int32_t> both = {5, 17, 36, 9, 3, 22, 30, 1};
+    Micro together{.sequences = 1, .length = 8, .training = false};
+    together.document_start = make_ids(*model.backend, {0, 0, 0, 3, 3, 3, 3, 3});
+    together.places = make_ids(*model.backend, {0, 1, 2, 0, 1, 2, 3, 4});
+    const Values packed = logits(both, together);
+    const Values first = logits({5, 17, 36}, {.sequences = 1, .length = 3, .training = false});
+    const Values second =
+        logits({9, 3, 22, 30, 1}, {.sequences = 1, .length = 5, .training = false});
+    EXPECT_LT(distance({packed.begin(), packed.begin() + 3 * 37}, first), 1e-5);
+    EXPECT_LT(distance({packed.begin() + 3 * 37, packed.end()}, second), 1e-5);
   }
 }
 
-TEST(Gpt, recomputation_changes_no_bit_of_any_gradient) {
+TEST(Gpt, a_banded_layer_forgets_what_lies_behind_the_band) {
+  const auto tp = alone();
   GptConfig config = little_gpt();
-  for (const float dropout : {0.0f, 0.2f}) {
-    config.dropout = dropout;
-    const Batch batch = random_batch(config, 2, 8);
-    const StepResult none = step_alone(config, batch);
-    for (const auto recompute : {Recompute::selective, Recompute::full}) {
-      const StepResult other = step_alone(config, batch, {.recompute = recompute});
-      expect_same_bits(other, none);
+  config.layers = 1;
+  config.window = 3;
+  config.window_every = 1;
+  Model model(config, *tp);
+  const auto last = [&](int32_t oldest) {
+    Micro micro{.sequences = 1, .length = 6, .training = false};
+    Tape tape(micro, false);
+    const Tensor h =
+        model.stage.forward(make_ids(*model.backend, {oldest, oldest, oldest, 4, 9, 11}), tape);
+    return read(*model.backend, model.stage.logits(h.slice(5, 1)));
+  };
+  EXPECT_EQ(last(1), last(30));
+  Micro micro{.sequences = 1, .length = 6, .training = false};
+  config.window_every = 2;  // one layer alone is not the last of two: dense
+  EXPECT_EQ(config.window_of(0), 0);
+  Model dense(config, *tp);
+  Tape a(micro, false), b(micro, false);
+  EXPECT_NE(
+      read(*dense.backend,
+           dense.stage.forward(make_ids(*dense.backend, {1, 1, 1, 4, 9, 11}), a).slice(5, 1)),
+      read(*dense.backend,
+           dense.stage.forward(make_ids(*dense.backend, {2, 2, 2, 4, 9, 11}), b).slice(5, 1)));
+}
+
+TEST(Gpt, recomputation_changes_no_bit_of_any_gradient) {
+  for (const float dropout : {0.0f, 0.2f})
+    for (auto [name, config] : little_models()) {
+      SCOPED_TRACE(name);
+      config.dropout = dropout;
+      const Batch batch = random_batch(config, 2, 8);
+      const StepResult none = step_alone(config, batch);
+      for (const auto recompute : {Recompute::selective, Recompute::full}) {
+        const StepResult other = step_alone(config, batch, {.recompute = recompute});
+        expect_same_bits(other, none);
+      }
     }
-  }
 }
 
 TEST(Gpt, recomputation_changes_no_bit_in_bf16_either) {

@@ -109,6 +109,35 @@ TEST_F(Layers, a_block_has_the_gradient_of_finite_differences_whatever_it_recomp
   }
 }
 
+TEST_F(Layers, blocks_of_every_shape_have_the_gradient_of_finite_differences) {
+  for (const auto& [name, shape] : little_models())
+    for (const auto recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
+      SCOPED_TRACE(name);
+      config = shape;
+      config.dropout = recompute == Recompute::none ? 0.0f : 0.2f;
+      Params own;
+      Block block(context, own, config, 1, 0, recompute);
+      expect_gradients(*backend, own, around(block), activation(16), micro);
+    }
+}
+
+TEST_F(Layers, documents_with_positions_of_their_own_have_the_gradient_of_finite_differences) {
+  micro.document_start = make_ids(*backend, {0, 0, 2, 2, 2, 5, 0, 1, 1, 1, 1, 1});
+  micro.places = make_ids(*backend, {0, 1, 0, 1, 2, 0, 0, 0, 1, 2, 3, 4});
+  for (const auto& [name, shape] : little_models()) {
+    SCOPED_TRACE(name);
+    Params own;
+    Block block(context, own, shape, 1, 0, Recompute::none);
+    expect_gradients(*backend, own, around(block), activation(16), micro);
+    if (shape.positions == Positions::rotary) continue;
+    Params ends;
+    Param& table = ends.declare(vocabulary_param(shape, *tp, "wte.weight", false));
+    Embedding embedding(context, ends, shape, table);
+    expect_gradients(*backend, ends, around(embedding),
+                     make_ids(*backend, random_batch(shape, 2, 6).ids), micro, false);
+  }
+}
+
 TEST_F(Layers, the_embedding_has_the_gradient_of_finite_differences) {
   config.dropout = 0.2f;
   Param& table = params.declare(vocabulary_param(config, *tp, "wte.weight", false));

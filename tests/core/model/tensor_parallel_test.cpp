@@ -37,6 +37,19 @@ TEST(TensorParallel, any_number_of_ranks_gives_one_ranks_gradients) {
   }
 }
 
+TEST(TensorParallel, two_ranks_give_one_ranks_gradients_for_every_shape) {
+  for (auto [name, config] : little_models())
+    for (const auto recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
+      config.dropout = recompute == Recompute::selective ? 0.2f : 0.0f;
+      const Batch batch = random_batch(config, 2, 8);
+      const StepResult whole = step_alone(config, batch);
+      for (const bool sequence_parallel : {false, true})
+        expect_same(step_on_ranks(2, config, batch,
+                                  {.recompute = recompute, .sequence_parallel = sequence_parallel}),
+                    whole, fmt::format("{}, sequence parallel {}", name, sequence_parallel));
+    }
+}
+
 TEST(TensorParallel, recomputation_gives_one_ranks_gradients_too) {
   GptConfig config = little_gpt();
   config.dropout = 0.2f;

@@ -130,6 +130,91 @@ TEST(Spec, a_batch_too_small_for_the_replicas_is_refused_with_one_that_is_not) {
   EXPECT_TRUE(has(sentence, "data.batch_tokens") && has(sentence, "at least")) << sentence;
 }
 
+RunSpec completed(const std::string& text) {
+  RunSpec spec = spec_of(text);
+  complete(spec, "run");
+  return spec;
+}
+
+TEST(Spec, a_preset_brings_its_published_recipe) {
+  const RunSpec gpt3 =
+      completed(R"(steps: 600000 model { preset: "gpt3-125m" } data { corpus: "corpus" })");
+  EXPECT_FLOAT_EQ(gpt3.learning_rate().peak(), 6e-4f);
+  EXPECT_EQ(gpt3.data().batch_tokens(), 524288u);
+  EXPECT_EQ(gpt3.data().batch_ramp_tokens(), 4'000'000'000u);
+  const TrainConfig config = train_config(gpt3, 50257);
+  EXPECT_EQ(config.batches().sequences(0), 16);
+  EXPECT_EQ(config.batches().sequences(599'999), 256);
+  // 375 million tokens, of which most are read while the batch is small.
+  const auto warm = static_cast<int64_t>(gpt3.learning_rate().warmup_steps());
+  EXPECT_NEAR(static_cast<double>(config.batches().first(warm)) * 2048, 375e6, 524288);
+  EXPECT_EQ(to_text(completed(to_text(gpt3))), to_text(gpt3));
+
+  const RunSpec gpt1 =
+      completed(R"(steps: 100000 model { preset: "gpt1-117m" } data { corpus: "corpus" })");
+  EXPECT_EQ(gpt1.data().batch_tokens(), 64u * 512);
+  EXPECT_EQ(gpt1.data().batch_ramp_tokens(), 0u);
+  EXPECT_EQ(gpt1.learning_rate().warmup_steps(), 2000u);
+  EXPECT_FLOAT_EQ(gpt1.learning_rate().peak(), 2.5e-4f);
+  EXPECT_FLOAT_EQ(gpt1.learning_rate().final_fraction(), 0);
+  EXPECT_FLOAT_EQ(gpt1.optimizer().weight_decay(), 0.01f);
+  EXPECT_FLOAT_EQ(train_config(gpt1, 40478).model.dropout, 0.1f);
+}
+
+TEST(Spec, what_the_run_file_says_stands_against_the_recipe) {
+  const RunSpec spec = completed(
+      R"(steps: 1000 model { preset: "gpt3-125m" window: 0 norm: RMSNORM dropout: 0.1 }
+         data { corpus: "corpus" batch_tokens: 65536 }
+         learning_rate { peak: 1e-3 } optimizer { beta2: 0.99 })");
+  EXPECT_EQ(spec.data().batch_ramp_tokens(), 0u);
+  EXPECT_FLOAT_EQ(spec.learning_rate().peak(), 1e-3f);
+  EXPECT_EQ(spec.learning_rate().warmup_steps(), 100u);  // a tenth: theirs is longer
+  EXPECT_FLOAT_EQ(spec.optimizer().beta2(), 0.99f);
+  const GptConfig model = train_config(spec, 50257).model;
+  EXPECT_EQ(model.window, 0);
+  EXPECT_EQ(model.norm, NormKind::rms);
+  EXPECT_FLOAT_EQ(model.dropout, 0.1f);
+}
+
+TEST(Spec, fields_of_a_llama_reach_the_model) {
+  RunSpec spec = good();
+  for (const char* set :
+       {"model.preset=llama-tiny", "model.groups=1", "model.rotary.theta=1234",
+        "model.rotary.factor=2", "model.norm_epsilon=1e-6", "model.biases=true",
+        "model.tied_embedding=true", "data.document_attention=true", "data.mask_fraction=0.2"})
+    set_field(spec, set);
+  complete(spec, "run");
+  const TrainConfig config = train_config(spec, 300);
+  EXPECT_EQ(config.model.groups(), 1);
+  EXPECT_FLOAT_EQ(config.model.rotary.theta, 1234);
+  EXPECT_FLOAT_EQ(config.model.rotary.factor, 2);
+  EXPECT_FLOAT_EQ(config.model.norm_epsilon, 1e-6f);
+  EXPECT_TRUE(config.model.biases && config.model.tied_embedding && config.documents);
+  EXPECT_EQ(config.model.activation, Activation::swiglu);
+  EXPECT_EQ(config.model.vocabulary, 301);  // and the mask
+}
+
+TEST(Spec, impossible_models_and_data_options_are_refused_by_name) {
+  EXPECT_TRUE(
+      has(refusal_of("model.groups=3"), "model.heads = 4 is not a multiple of model.groups"));
+  EXPECT_TRUE(has(refusal_of("model.groups=0"), "model.groups"));
+  EXPECT_TRUE(has(refusal_of("model.norm=BATCHNORM"), "BATCHNORM"));
+  EXPECT_TRUE(has(refusal_of("model.norm_epsilon=0"), "model.norm_epsilon"));
+  EXPECT_TRUE(has(refusal_of("data.mask_fraction=1"), "data.mask_fraction"));
+  EXPECT_TRUE(has(refusal_of("data.mask_loss_only=true"), "data.mask_fraction"));
+  EXPECT_TRUE(has(refusal_of("data.batch_start_tokens=64"), "data.batch_ramp_tokens"));
+  EXPECT_TRUE(has(refusal([] {
+                    completed(R"(steps: 9 model { preset: "tiny" } data { corpus: "c"
+                      batch_tokens: 640 batch_start_tokens: 1280 batch_ramp_tokens: 9999 })");
+                  }),
+                  "data.batch_start_tokens"));
+  const auto tp = refusal([] {
+    completed(R"(steps: 9 model { preset: "llama-tiny" } data { corpus: "c" } mesh { tp: 4 })");
+  });
+  EXPECT_TRUE(has(tp, "model.groups = 2 is not a multiple of mesh.tp = 4") && has(tp, "tp=2"))
+      << tp;
+}
+
 TEST(Spec, differences_name_the_field_and_both_values) {
   RunSpec before = good(), after = good();
   set_field(after, "steps=200");

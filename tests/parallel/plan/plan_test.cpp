@@ -4,6 +4,7 @@
 
 #include <mutex>
 
+#include "core/model/presets.h"
 #include "tests/support/throws.h"
 #include "tests/support/training.h"
 
