@@ -70,7 +70,8 @@ TEST(Faults, a_rank_that_stands_still_is_named_and_replaced) {
   EXPECT_NE(killed.find("rank 0 waits for"), std::string::npos) << killed;
 }
 
-TEST(Faults, a_rank_on_a_full_disk_says_so_and_the_run_goes_on_when_there_is_room) {
+// Its log cannot grow either, so that all one learns is that it ended with an error.
+TEST(Faults, a_rank_on_a_full_disk_ends_and_the_run_goes_on_when_there_is_room) {
   Service service("full");
   service.submit("a", {"steps=1000000", "checkpoint.every_steps=20"});
   const RunView view = service.wait_for("a", RunView::RUNNING, 20);
@@ -83,11 +84,11 @@ TEST(Faults, a_rank_on_a_full_disk_says_so_and_the_run_goes_on_when_there_is_roo
     if (event.text().find("recovering") == 0) why = event.text();
     return why.empty();
   });
-  EXPECT_NE(why.find("is the disk full?"), std::string::npos) << why;
+  EXPECT_NE(why.find("exit status 1"), std::string::npos) << why;
 }
 
 TEST(Faults, a_rank_that_wakes_up_after_its_successor_has_finished_changes_nothing) {
-  const std::vector<std::string> sets = {"steps=4000", "checkpoint.every_steps=20",
+  const std::vector<std::string> sets = {"steps=300", "checkpoint.every_steps=20",
                                          "directory=" + small_run().path("asleep"),
                                          "data.corpus=" + small_run().corpus()};
   std::vector<std::string> words = {katman(), "train", small_run().path("run.textproto"),
@@ -111,17 +112,17 @@ TEST(Faults, a_rank_that_wakes_up_after_its_successor_has_finished_changes_nothi
 
 TEST(Faults, an_orchestrator_that_is_away_holds_up_no_step_and_misses_no_figure) {
   Service service("away");
-  const uint64_t steps = 3000;
-  service.submit("a", {"steps=3000", "checkpoint.every_steps=100"});
-  const uint64_t before = service.wait_for("a", RunView::RUNNING, 100).step();
+  service.submit("a", {"steps=1000000", "checkpoint.every_steps=100"});
+  const uint64_t before = service.wait_for("a", RunView::RUNNING, 10).step();
   service.process().signal(SIGSTOP);
   std::this_thread::sleep_for(std::chrono::seconds(4));
   const size_t done = small_run().losses(service.directory("a")).size();
   service.process().signal(SIGCONT);
-  EXPECT_GT(done, before + 20) << "training goes on";
-  const RunView view = service.wait_for("a", RunView::COMPLETED);
+  EXPECT_GT(done, before + 5) << "training goes on";
+  EXPECT_EQ(service.command("a", STOP_RUN).outcome(), CommandResult::DONE);
+  const RunView view = service.client().show("a");
   EXPECT_EQ(view.restarts(), 0u) << "its own absence is nobody's fault";
-  expect_every_step_once(service, "a", steps);
+  expect_every_step_once(service, "a", view.committed());
 }
 
 // Faults one after the other, each once the run has got further than before the last one.
@@ -132,34 +133,35 @@ class Soak {
   void run() {
     service_.submit("a", sets());
     uint64_t reached = 0;
-    for (int i = 0; i < faults_ && !over(); ++i) {
+    for (int i = 0; i < faults_; ++i) {
       service_.eventually("it gets further", [&] {
-        return over() || (view().state() == RunView::RUNNING && view().committed() > reached &&
-                          service_.workers("a").size() == 2);
+        return view().state() == RunView::RUNNING && view().committed() > reached &&
+               service_.workers("a").size() == 2;
       });
-      if (over()) break;
       reached = view().committed();
       happen();
-      ++happened_;
     }
-    const RunView done = service_.wait_for("a", RunView::COMPLETED);
-    EXPECT_EQ(done.step(), steps());
-    std::cout << happened_ << " faults, " << done.restarts() << " restarts, " << done.generation()
-              << " generations; a crash was noticed after " << mean(noticed_) << " s (at most "
-              << worst(noticed_) << "), training went on after " << mean(back_) << " s (at most "
-              << worst(back_) << ")\n";
-    EXPECT_EQ(happened_, faults_) << "the run was too short";
+    service_.wait_for("a", RunView::RUNNING);
+    const CommandResult stopped = service_.command("a", STOP_RUN);
+    EXPECT_EQ(stopped.outcome(), CommandResult::DONE) << stopped.text();
+    const RunView done = view();
+    steps_ = done.committed();
+    std::cout << faults_ << " faults in " << steps_ << " steps, " << done.restarts()
+              << " restarts, " << done.generation() << " generations; a crash was noticed after "
+              << mean(noticed_) << " s (at most " << worst(noticed_) << "), training went on after "
+              << mean(back_) << " s (at most " << worst(back_) << ")\n";
   }
 
+  // How many steps there are changes nothing about each: the learning rate is constant.
   std::vector<std::string> sets() const {
-    return {"steps=" + std::to_string(steps()), "mesh.dp=2", "checkpoint.every_steps=10"};
+    return {"steps=" + std::to_string(steps_), "mesh.dp=2", "checkpoint.every_steps=10",
+            "learning_rate.kind=CONSTANT"};
   }
-  uint64_t steps() const { return 150 * static_cast<uint64_t>(faults_); }
+  uint64_t steps() const { return steps_; }
   Service& service() { return service_; }
 
  private:
   RunView view() const { return service_.client().show("a"); }
-  bool over() const { return view().state() == RunView::COMPLETED; }
 
   void happen() {
     const auto workers = service_.workers("a");
@@ -187,11 +189,11 @@ class Soak {
     const auto begin = Clock::now();
     ::kill(process, SIGKILL);
     service_.eventually("it is noticed", [&] {
-      return over() || view().state() != RunView::RUNNING || view().generation() > generation;
+      return view().state() != RunView::RUNNING || view().generation() > generation;
     });
     noticed_.push_back(seconds_since(begin));
     service_.eventually("it goes on", [&] {
-      return over() || (view().generation() > generation && view().state() == RunView::RUNNING);
+      return view().generation() > generation && view().state() == RunView::RUNNING;
     });
     back_.push_back(seconds_since(begin));
   }
@@ -208,7 +210,7 @@ class Soak {
   const int faults_;
   std::mt19937 random_;
   Service service_{"soak"};
-  int happened_ = 0;
+  uint64_t steps_ = 1'000'000;
   std::vector<double> noticed_, back_;
 };
 

@@ -74,7 +74,7 @@ TEST(Slurm, the_job_script_goes_on_in_its_next_allocation_without_an_orchestrato
                                     small_run().path("run.textproto")};
   for (const std::string& set :
        {"directory=" + small_run().path("job"), "data.corpus=" + small_run().corpus(),
-        std::string("mesh.pp=2"), std::string("steps=1000"), std::string("device.precision=fp32")})
+        std::string("mesh.pp=2"), std::string("steps=1000000")})
     words.insert(words.end(), {"--set", set});
   const Result submitted = run(words);
   ASSERT_EQ(submitted.status, 0) << submitted.output;
@@ -92,12 +92,11 @@ TEST(Slurm, the_job_script_goes_on_in_its_next_allocation_without_an_orchestrato
   eventually("it queues again", [&] {
     return run({"squeue", "--noheader", "--format=%T", "--jobs=" + job}).output == "PENDING\n";
   });
-  EXPECT_LT(small_run().losses("job").size(), 1000u);
-  eventually("it ends", [&] { return small_run().losses("job").size() == 1000; });
-  EXPECT_NE(read_file(log).find("going on after step"), std::string::npos) << read_file(log);
-  ASSERT_EQ(
-      small_run().train("no-job", {"mesh.pp=2", "steps=1000", "device.precision=fp32"}).status, 0);
-  EXPECT_EQ(small_run().losses("no-job"), small_run().losses("job"));
+  const size_t done = small_run().losses("job").size();
+  EXPECT_LT(done, 1'000'000u);
+  eventually("it goes on", [&] { return small_run().losses("job").size() > done + 5; });
+  const std::string after = fmt::format("going on after step {} of", done);
+  EXPECT_NE(read_file(log).find(after), std::string::npos) << after << "\n" << read_file(log);
 }
 
 }  // namespace
