@@ -37,12 +37,13 @@ void slice_bucket(Bucket& bucket) {
     const auto window = [&](const Tensor& flat) {
       return flat.slice(bucket.offsets[i], padded.elements()).view(padded);
     };
-    param.padded_value = window(bucket.value);
-    param.padded_grad = window(bucket.grad);
     const auto mine = [&](const Tensor& stored) {
       return stored.flat().slice(0, param.mine.elements()).view(param.mine.shape());
     };
+    param.padded_value = window(bucket.value);
     param.value = mine(param.padded_value);
+    if (!bucket.grad) continue;
+    param.padded_grad = window(bucket.grad);
     param.grad = mine(param.padded_grad);
   }
 }
@@ -79,30 +80,53 @@ Param& Params::declare(Param param) {
   require(contains(param.global, param.mine), "box {} of {} is outside its shape {}",
           to_string(param.mine), param.name, to_string(param.global));
   require(!find(param.name), "the parameter {} is declared twice", param.name);
-  require(buckets_.empty(), "the parameter {} is declared after the buckets were laid out",
-          param.name);
+  require(buckets_.empty() && frozen_.empty(),
+          "the parameter {} is declared after the buckets were laid out", param.name);
   return params_.emplace_back(std::move(param));
 }
 
+void Params::freeze(const std::function<bool(const Param&)>& which) {
+  require(buckets_.empty(), "parameters are frozen after the buckets were laid out");
+  for (Param& param : params_) param.frozen = which(param);
+}
+
 void Params::allocate(Backend& backend, DType value_type, int64_t bucket_elements, int64_t pad_to) {
-  require(buckets_.empty(), "the buckets are laid out already");
+  require(buckets_.empty() && frozen_.empty(), "the buckets are laid out already");
+  lay_out(buckets_, backend, value_type, bucket_elements, pad_to, false);
+  lay_out(frozen_, backend, value_type, bucket_elements, pad_to, true);
+  share_scratch(backend);
+}
+
+void Params::share_scratch(Backend& backend) {
+  const auto vector = [](const Param& param) { return param.frozen && param.mine.rank() == 1; };
+  int64_t longest = 0;
+  for (const Param& param : params_)
+    if (vector(param)) longest = std::max(longest, param.mine.elements());
+  if (longest == 0) return;
+  const Tensor scratch = zeros(backend, longest, DType::f32);
+  for (Param& param : params_)
+    if (vector(param)) param.grad = scratch.slice(0, param.mine.elements());
+}
+
+void Params::lay_out(std::deque<Bucket>& buckets, Backend& backend, DType value_type,
+                     int64_t bucket_elements, int64_t pad_to, bool frozen) {
   for (const bool decay : {true, false}) {
     int64_t size = 0;
     const auto close = [&] {
       if (size == 0) return;
-      Bucket& bucket = buckets_.back();
+      Bucket& bucket = buckets.back();
       bucket.value = zeros(backend, round_up(size, pad_to), value_type);
-      bucket.grad = zeros(backend, round_up(size, pad_to), DType::f32);
+      if (!frozen) bucket.grad = zeros(backend, round_up(size, pad_to), DType::f32);
       slice_bucket(bucket);
       size = 0;
     };
     for (Param& param : params_) {
-      if (param.decay != decay) continue;
+      if (param.decay != decay || param.frozen != frozen) continue;
       const int64_t stored = round_up(stored_elements(param), param_alignment);
       if (size > 0 && size + stored > bucket_elements) close();
-      if (size == 0) buckets_.emplace_back().decay = decay;
-      buckets_.back().params.push_back(&param);
-      buckets_.back().offsets.push_back(size);
+      if (size == 0) buckets.emplace_back().decay = decay;
+      buckets.back().params.push_back(&param);
+      buckets.back().offsets.push_back(size);
       size += stored;
     }
     close();
@@ -136,6 +160,13 @@ Param& Params::at(const std::string& name) {
 int64_t Params::elements() const {
   int64_t sum = 0;
   for (const Param& param : params_) sum += param.mine.elements();
+  return sum;
+}
+
+int64_t Params::trained_elements() const {
+  int64_t sum = 0;
+  for (const Param& param : params_)
+    if (!param.frozen) sum += param.mine.elements();
   return sum;
 }
 

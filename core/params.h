@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,8 @@ struct Param {
   bool replicated =
       false;  // every tp rank holds the same box: counted once in norms and checkpoints, and
               // its gradient is summed over tp when the sequence is split
-  bool tied = false;  // held by the first and the last stage: gradients are summed over both
+  bool frozen = false;  // never trained: it has no gradient, and the optimizer knows nothing of it
+  bool tied = false;    // held by the first and the last stage: gradients are summed over both
   // Rows of storage behind my box, so that matrix products see a round extent whatever the
   // vocabulary. They are zero and stay zero; no checkpoint holds them.
   int64_t spare_rows = 0;
@@ -52,23 +54,34 @@ class Params {
  public:
   // The reference stays valid for the life of Params. Names are unique.
   Param& declare(Param param);
+  // Before allocate(): those that `which` says are frozen.
+  void freeze(const std::function<bool(const Param&)>& which);
   // Lays out buckets of about `bucket_elements` in order of declaration (one param is never cut),
   // with decay and no-decay params apart, each padded to a multiple of `pad_to` elements (lcm of
-  // replica count and a cache line); everything is 0.
+  // replica count and a cache line); everything is 0. Frozen params lie in buckets of their own
+  // that have values alone. Of theirs, only vectors have a `grad`: one scratch for all, that norms
+  // write to and nobody reads.
   void allocate(Backend& backend, DType value_type, int64_t bucket_elements, int64_t pad_to);
   // Fills the values with initial_values().
   void initialise(Backend& backend, Key seed);
 
   std::deque<Param>& all() { return params_; }
-  std::deque<Bucket>& buckets() { return buckets_; }
+  const std::deque<Param>& all() const { return params_; }
+  std::deque<Bucket>& buckets() { return buckets_; }  // of what is trained
+  std::deque<Bucket>& frozen() { return frozen_; }
   Param* find(const std::string& name);  // nullptr when I do not hold it
   Param& at(const std::string& name);
-  int64_t elements() const;  // of my boxes
+  int64_t elements() const;          // of my boxes
+  int64_t trained_elements() const;  // of those that are not frozen
   void zero_grads(Backend& backend);
 
  private:
+  void lay_out(std::deque<Bucket>& buckets, Backend& backend, DType value_type,
+               int64_t bucket_elements, int64_t pad_to, bool frozen);
+  void share_scratch(Backend& backend);
+
   std::deque<Param> params_;
-  std::deque<Bucket> buckets_;
+  std::deque<Bucket> buckets_, frozen_;
 };
 
 // The first fp32 values of my box: element e (row-major in the global tensor) is a function of

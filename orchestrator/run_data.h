@@ -1,30 +1,37 @@
-// The corpus as a run sees it: samples by number, and a count of what was consumed.
+// What a run reads: samples by number, and a count of what was consumed.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
-#include <optional>
+#include <filesystem>
+#include <memory>
+#include <string>
 
-#include "data_pipeline/corpus/loader.h"
 #include "data_pipeline/corpus/skipped.h"
-#include "orchestrator/text_samples.h"
+#include "orchestrator/control/metrics.h"
 #include "parallel/trainer.h"
 #include "proto/run.pb.h"
 
 namespace katman {
 
-// What one rank of a run reads. Opens the corpus of a completed spec; throws Error naming the file
-// that is missing or wrong. Not copyable: the functions it gives out refer to it.
+// The data of one rank. Not copyable: the functions it gives out refer to it.
 class RunData {
  public:
-  explicit RunData(const RunSpec& spec);
+  RunData() = default;
+  virtual ~RunData() = default;
   RunData(const RunData&) = delete;
   RunData& operator=(const RunData&) = delete;
 
-  const Corpus& corpus() const { return corpus_; }
-  int64_t vocabulary() const { return static_cast<int64_t>(corpus_.manifest().vocabulary); }
+  virtual const std::string& source() const = 0;  // the directory it is from, for messages
+  virtual int64_t vocabulary() const = 0;
+  virtual std::string tokenizer_fingerprint() const = 0;
+  virtual void write_tokenizer(const std::filesystem::path& path) const = 0;
+  // What of the configuration follows from the data.
+  virtual void shape(TrainConfig& config) const = 0;
+  // What a person should know about it, a sentence; empty: nothing.
+  virtual std::string about() const { return {}; }
 
-  // `digested`: these samples count in digest(). One rank of every replica does that.
+  // digested: these samples count in digest(). One rank of every replica does that.
   Samples training(bool digested);
   // Sum of sample_digest over the training samples that this rank consumed, modulo 2^64.
   uint64_t digest() const { return digest_; }
@@ -35,25 +42,33 @@ class RunData {
   void skip(uint64_t first, uint64_t count) { skipped_.add(first, count); }
   const Skipped& skipped() const { return skipped_; }
 
-  // Sequences to validate on: what the spec asks for, as far as the split goes; 0 when the split is
-  // shorter than one.
-  int64_t validation_sequences() const { return validation_sequences_; }
-  Samples validation() const;
-  double validation_bytes_per_token() const;
+  // Sequences to validate on, 0 when there are none; why_not() says why.
+  virtual int64_t validation_sequences() const = 0;
+  virtual std::string why_not() const = 0;
+  virtual Samples validation() const = 0;
+  virtual double validation_bytes_per_token() const = 0;  // 0: not known
 
- private:
-  int32_t end_of_document() const {
-    return static_cast<int32_t>(corpus_.manifest().end_of_document);
+  // What a task head's answers on the validation sequences are worth; nothing without a head.
+  virtual Scalars judge(const Trainer::Examination&) const { return {}; }
+  // The answers one by one, and a table of what they are worth, which is returned too.
+  virtual std::string write_report(const Trainer::Examination&,
+                                   const std::filesystem::path& /*directory*/) const {
+    return {};
   }
 
-  Corpus corpus_;
-  Loader training_;
+ protected:
+  virtual void sample(uint64_t index, const Sequence& out) const = 0;
+
+ private:
   Skipped skipped_;
-  InputMask mask_;
-  std::optional<Loader> validation_;
-  int64_t validation_sequences_ = 0;
   std::atomic<uint64_t> digest_ = 0;
   std::atomic<int64_t> read_ns_ = 0;
 };
+
+// Opens the data of a completed spec; throws Error naming the file that is missing or wrong.
+std::unique_ptr<RunData> open_run_data(const RunSpec& spec);
+
+// What the trainer needs to know, from a completed spec and its data.
+TrainConfig train_config(const RunSpec& spec, const RunData& data);
 
 }  // namespace katman

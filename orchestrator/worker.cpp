@@ -12,6 +12,7 @@
 #include "orchestrator/control/link.h"
 #include "orchestrator/control/reporter.h"
 #include "orchestrator/control/spec.h"
+#include "orchestrator/finetune/start.h"
 #include "orchestrator/loss_guard.h"
 #include "orchestrator/memory_table.h"
 #include "orchestrator/observer.h"
@@ -74,15 +75,15 @@ class Run {
   Run(const RunSpec& spec, Comm& host, const WorkerOptions& options)
       : spec_(spec),
         options_(options),
-        data_(spec),
+        data_(open_run_data(spec)),
         place_(local_place(host)),
         device_(device_of_rank(spec.device().kind(), place_)),
-        config_(fitting(train_config(spec, data_.vocabulary()), device_, place_)),
+        config_(fitting(train_config(spec, *data_), device_, place_)),
         backend_(make_backend(device_, threads())),
         exchange_(device_world(host, *backend_, longest_transfer)),
         observed_(observed(*exchange_, waiting_)),
         world_(*observed_),
-        trainer_(config_, *backend_, world_, data_.training(digests(host.rank()))),
+        trainer_(config_, *backend_, world_, data_->training(digests(host.rank()))),
         directory_(prepare_directory()),
         store_(directory_ / "checkpoints", store_options(), *backend_, world_),
         observer_(world_, *backend_, trainer_.config().mesh, directory_, store_.generation()),
@@ -114,6 +115,8 @@ class Run {
   void write_identity() const;
   CheckpointOptions store_options() const;
   void resume();
+  void start();
+  void compare_kind(const RunSpec& before) const;
   void compare_with(const CheckpointInfo& info) const;
   double measured_peak();
   void start_reporting();
@@ -127,14 +130,14 @@ class Run {
   void save();
   // The corpus's sample that a step begins with.
   uint64_t first_sample(int64_t step) const {
-    return data_.skipped().nth(static_cast<uint64_t>(trainer_.batches().first(step)));
+    return data_->skipped().nth(static_cast<uint64_t>(trainer_.batches().first(step)));
   }
   uint64_t sum(uint64_t mine);
 
   const RunSpec& spec_;
   const WorkerOptions& options_;
   Waiting waiting_;
-  RunData data_;
+  std::unique_ptr<RunData> data_;
   LocalPlace place_;
   std::string device_;  // of this rank: "cuda:1"
   TrainConfig config_;
@@ -165,36 +168,48 @@ void Run::write_identity() const {
   if (!speaks()) return;
   const Files files;
   files.write(directory_ / "run.textproto", to_text(spec_));
-  files.write(directory_ / "tokenizer.json", read_text(data_.corpus().tokenizer_path()));
+  data_->write_tokenizer(directory_ / "tokenizer.json");
 }
 
 CheckpointOptions Run::store_options() const {
   CheckpointOptions options;
   options.keep_last = static_cast<int>(spec_.checkpoint().keep_last());
   options.keep_every = static_cast<int64_t>(spec_.checkpoint().keep_every());
-  options.tokenizer = data_.corpus().tokenizer_path();
+  options.tokenizer = directory_ / "tokenizer.json";
   options.generation = options_.generation;
   return options;
 }
 
+// Ahead of their tensors: those of a fine-tuned model may have other shapes.
+void Run::compare_kind(const RunSpec& before) const {
+  const auto kind = [](const RunSpec& run) {
+    return run.has_finetune() ? "fine-tuning" : "pre-training";
+  };
+  require_usage(before.has_finetune() == spec_.has_finetune(),
+                "the checkpoints in {} are of {}, this run is {}: name another directory for it",
+                spec_.directory(), kind(before), kind(spec_));
+}
+
 void Run::compare_with(const CheckpointInfo& info) const {
   check_same_model(info.model, trainer_.config().model, spec_.directory());
-  const std::string& fingerprint = data_.corpus().manifest().tokenizer_fingerprint;
+  const std::string fingerprint = data_->tokenizer_fingerprint();
   require_usage(info.tokenizer_fingerprint == fingerprint,
                 "{} was trained with the tokenizer {}, but {} was made with {}: name its own "
                 "corpus, or another run directory",
-                spec_.directory(), info.tokenizer_fingerprint, spec_.data().corpus(), fingerprint);
+                spec_.directory(), info.tokenizer_fingerprint, data_->source(), fingerprint);
   if (!speaks() || info.run.steps() == 0) return;  // an imported model has no run
   for (const std::string& line : differences(info.run, spec_))
     spdlog::info("since the last checkpoint, the run file changed: {}", line);
 }
 
 void Run::resume() {
+  if (const auto newest = store_.latest()) compare_kind(newest->run);
+  settle_frozen(spec_, trainer_, *backend_, world_);
   const auto info = store_.resume(trainer_.optimizer().pieces());
   for (const SkippedSamples& samples : store_.skipped())
-    data_.skip(samples.first(), samples.count());
-  if (!info) return;
-  for (const SkippedSamples& samples : info->skipped) data_.skip(samples.first(), samples.count());
+    data_->skip(samples.first(), samples.count());
+  if (!info) return start();
+  for (const SkippedSamples& samples : info->skipped) data_->skip(samples.first(), samples.count());
   compare_with(*info);
   trainer_.resume(info->step);
   const auto counter = [&](const char* name) {
@@ -209,6 +224,15 @@ void Run::resume() {
   if (speaks())
     spdlog::info("going on after step {} of {}, from {}", info->step, spec_.steps(),
                  info->directory.string());
+}
+
+// A run without checkpoints begins with the weights it was initialised with, or with others.
+void Run::start() {
+  if (!spec_.has_finetune()) return;
+  const fs::path checkpoint = starting_checkpoint(spec_);
+  load_weights(checkpoint, trainer_.optimizer().pieces(), *backend_);
+  trainer_.resume(0);
+  if (speaks()) spdlog::info("starting from the weights in {}", checkpoint.string());
 }
 
 uint64_t Run::sum(uint64_t mine) {
@@ -234,7 +258,7 @@ void Run::start_reporting() {
   const GptConfig& model = trainer_.config().model;
   spdlog::info("{}: {:.1f} million parameters, {} steps of {} tokens, {}, {}", spec_.name(),
                static_cast<double>(model.parameters()) * 1e-6, spec_.steps(),
-               trainer_.config().batch_sequences * model.sequence,
+               trainer_.config().batch_sequences * trainer_.config().tokens_per_sequence(),
                to_string(trainer_.config().mesh), backend_->name());
   for (const std::string& line : memory) spdlog::info("{}", line);
   spdlog::info(
@@ -244,20 +268,22 @@ void Run::start_reporting() {
       model.flops_per_token() * 1e-6, peak * 1e-9, name_of(trainer_.config().precision));
   spdlog::info("what a rank of each stage will use, in GB (katman plan explains it):");
   for (const std::string& line : plan_table(plan_run(config_, device_))) spdlog::info("{}", line);
-  if (data_.validation_sequences() == 0)
-    spdlog::warn(
-        "no validation loss: the validation split of {} has {} tokens, fewer than one "
-        "sequence of {}",
-        spec_.data().corpus(), data_.corpus().tokens(Split::validation), model.sequence);
+  if (const std::string about = data_->about(); !about.empty()) spdlog::info("{}", about);
+  if (data_->validation_sequences() == 0) spdlog::warn("no validation loss: {}", data_->why_not());
   reporter_.emplace(spec_, store_.generation(), model.flops_per_token(), peak, options_.terminal);
 }
 
 void Run::validate(int64_t step) {
   const double peak = measured_peak();
   if (reporter_) reporter_->peak(peak);
-  if (data_.validation_sequences() == 0) return;
-  const double nats = trainer_.validate(data_.validation(), 0, data_.validation_sequences());
-  if (reporter_) reporter_->validation(step, nats, data_.validation_bytes_per_token());
+  if (data_->validation_sequences() == 0) return;
+  const auto found = trainer_.examine(data_->validation(), 0, data_->validation_sequences());
+  if (!reporter_) return;
+  const Scalars scores = data_->judge(found);
+  if (scores.empty())
+    return reporter_->validation(step, found.loss, data_->validation_bytes_per_token());
+  reporter_->scores(step, scores);
+  if (is_last(step)) reporter_->say(data_->write_report(found, directory_));
 }
 
 void Run::save() {
@@ -267,13 +293,13 @@ void Run::save() {
   info.model = trainer_.config().model;
   info.run = spec_;
   info.mesh = trainer_.config().mesh;
-  info.tokenizer_fingerprint = data_.corpus().manifest().tokenizer_fingerprint;
-  info.counters = {{"sample_digest", static_cast<int64_t>(earlier_digest_ + sum(data_.digest()))},
+  info.tokenizer_fingerprint = data_->tokenizer_fingerprint();
+  info.counters = {{"sample_digest", static_cast<int64_t>(earlier_digest_ + sum(data_->digest()))},
                    {"skipped_steps", skipped_},
                    {"tokens", tokens_},
                    {"loss_mean_bits", std::bit_cast<int64_t>(guard_.mean())},
                    {"losses_seen", guard_.seen()}};
-  for (const Skipped::Range& range : data_.skipped().ranges()) {
+  for (const Skipped::Range& range : data_->skipped().ranges()) {
     SkippedSamples& samples = info.skipped.emplace_back();
     samples.set_first(range.first);
     samples.set_count(range.end - range.first);
@@ -333,7 +359,7 @@ bool Run::step(const StopSignals& signals) {
   const StepReport report = trainer_.step(wishes);
   skipped_ += report.skipped;
   tokens_ += report.tokens;
-  const double data_s = data_.take_read_s();
+  const double data_s = data_->take_read_s();
   const double waited_s = waiting_.take_s();
   const auto memory =
       observer_.after({report.step, report.seconds, waited_s, data_s}, trainer_.timeline());

@@ -104,6 +104,17 @@ void TrainConfig::check() const {
                 "model.sequence = {} cannot be split over mesh.tp = {}; use {}, or turn "
                 "mesh.sequence_parallel off",
                 tokens, mesh.tp, tokens / mesh.tp * mesh.tp);
+  if (lora.rank)
+    require_usage(lora.rank > 0 && lora.alpha > 0 && !lora.on.empty(),
+                  "adapters of rank {} with alpha {} on {} kinds of matrices train nothing",
+                  lora.rank, lora.alpha, lora.on.size());
+  if (task) {
+    at_least("sequences of an example", task->sequences, 1);
+    require_usage(batch_sequences % task->sequences == 0,
+                  "a batch of {} sequences does not hold whole examples of {}", batch_sequences,
+                  task->sequences);
+    at_least("data.micro_batch", micro_batch, task->sequences);
+  }
   check_schedule(*this);
 }
 
@@ -112,6 +123,7 @@ int64_t TrainConfig::state_bytes() const {
   // Of the weights and their gradients every replica has its own; of the moments and, unless it is
   // the weights themselves, the fp32 master there is one.
   const int64_t per_replica = bytes_of(precision) + bytes_of(DType::f32), once = fp32 ? 8 : 12;
+  if (lora.rank) return model.parameters() * mesh.dp * bytes_of(precision);  // adapters are small
   return model.parameters() * (mesh.dp * per_replica + once);
 }
 

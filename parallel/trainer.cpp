@@ -33,6 +33,7 @@ Program program_of(const Schedule& compute, int micros, bool training, int rank)
 struct Trainer::Parts {
   TrainConfig config;
   Backend& backend;
+  Comm& world;
   Groups groups;
   BatchPlan batches;
   Samples samples;
@@ -48,16 +49,21 @@ struct Trainer::Parts {
   std::vector<Span> timeline;
   int64_t next_step = 0, skipped_in_a_row = 0;
 
-  Parts(const TrainConfig& c, Backend& b, Comm& world, Groups g, Samples s, Start start)
+  Parts(const TrainConfig& c, Backend& b, Comm& w, Groups g, Samples s, Start start)
       : config(c),
         backend(b),
+        world(w),
         groups(std::move(g)),
         batches(c.batches()),
         samples(std::move(s)),
-        context{b, *groups.tp, c.precision, c.sequence_parallel, Key(c.seed)},
-        vote(b, world),
+        context{b, *groups.tp, c.precision, c.sequence_parallel, Key(c.seed), c.lora},
+        vote(b, w),
         unheard(b.zeros({1}, DType::f32)) {
     build_stages();
+    if (config.lora.rank)
+      params.freeze([](const Param& param) {
+        return !is_adapter(param.name) && !param.name.starts_with("task.");
+      });
     params.allocate(backend, config.precision, config.bucket_elements, Zero::pad_to(groups));
     zero = std::make_unique<Zero>(params, backend, groups, config.adam, config.sequence_parallel);
     if (start == Start::fresh) {
@@ -74,7 +80,8 @@ struct Trainer::Parts {
     for (int chunk = 0; chunk < config.chunks; ++chunk) {
       const StageRange range = ranges[static_cast<size_t>(stage_number(chunk))];
       stages.emplace_back(config.model, range, context, params, config.recompute,
-                          Reading{config.tokens_per_sequence(), config.documents},
+                          Objective{config.tokens_per_sequence(), config.documents, config.task,
+                                    config.language_weight},
                           ModelStage::Told{[this](int64_t layer) { part_done(part(layer)); },
                                            [this, chunk, range] { chunk_done(chunk, range); }});
       work.push_back(&stages.back());
@@ -99,18 +106,24 @@ struct Trainer::Parts {
   // Exactly one tensor rank of the last stage answers for a replica's loss.
   bool heard() const { return groups.place.tp == 0 && groups.place.pp == config.mesh.pp - 1; }
 
-  // Runs `program` over my part of the sequences and returns how many tokens I answer for.
-  int64_t pass(const Program& program, const Samples& from, std::vector<MicroBatch> micros,
-               bool training, Clock::time_point begin) {
-    const Pass pass{from, std::move(micros), training, heard() ? vote.loss_sum() : unheard};
+  // Runs `program` over my part of the sequences and returns how many tokens (or examples) I answer
+  // for.
+  int64_t run_pass(const Program& program, const Pass& pass, Clock::time_point begin) {
     for (ModelStage& stage : stages) stage.begin(pass);
     auto spans = run(program, work, *groups.pp, begin);
-    if (training) timeline = std::move(spans);
-    return heard() ? stages.back().counted_tokens() : 0;
+    if (pass.training) timeline = std::move(spans);
+    return heard() ? stages.back().counted() : 0;
   }
+  Tensor my_loss_sum() { return heard() ? vote.loss_sum() : unheard; }
 
+  // The sequences of an example stay together.
+  int64_t sequences_per_example() const { return config.task ? config.task->sequences : 1; }
   std::vector<MicroBatch> my_part(int64_t first, int64_t count) const {
-    return cut_batch(first, count, groups.place.dp, config.mesh.dp, config.micro_batch);
+    const int64_t each = sequences_per_example();
+    auto micros = cut_batch(first / each, count / each, groups.place.dp, config.mesh.dp,
+                            config.micro_batch / each);
+    for (MicroBatch& micro : micros) micro = {micro.first * each, micro.sequences * each};
+    return micros;
   }
 
   // Returns how many tokens I answer for; the loss and the squared norm are on the ballot.
@@ -120,10 +133,11 @@ struct Trainer::Parts {
     params.zero_grads(backend);
     vote.clear();
     completion->begin();
-    const int64_t tokens = pass(program, samples, std::move(micros), true, begin);
+    const Pass pass{samples, std::move(micros), true, my_loss_sum()};
+    const int64_t counted = run_pass(program, pass, begin);
     zero->finish_reduce();
     zero->square_norm(vote.squared_norm());
-    return tokens;
+    return counted;
   }
 
   // The number of micro-batches changes from step to step only where the batch grows.
@@ -138,6 +152,16 @@ struct Trainer::Parts {
                          micros, true, groups.place.pp);
     training_micros = micros;
     return training;
+  }
+
+  // Scores that every rank knows a part of, or none: exactly one answers for each.
+  std::vector<float> everyones(const Tensor& scores) {
+    if (!scores) return {};
+    if (!heard()) backend.fill_zero(scores);
+    world.all_reduce(scores).wait();
+    std::vector<float> host(static_cast<size_t>(scores.elements()));
+    backend.download(scores, host.data());
+    return host;
   }
 
   void count_skip() {
@@ -169,6 +193,7 @@ StepReport Trainer::step(Wishes mine) {
   report.step = p.next_step;
   report.loss = verdict.loss();
   report.tokens = verdict.tokens;
+  report.read = p.batches.sequences(p.next_step) * p.config.tokens_per_sequence();
   report.grad_norm = verdict.grad_norm();
   report.rate = p.config.rate.at(p.next_step);
   report.agreed = verdict.agreed;
@@ -193,14 +218,23 @@ void Trainer::rehearse_step() {
 }
 
 double Trainer::validate(const Samples& samples, int64_t first, int64_t count) {
+  return examine(samples, first, count).loss;
+}
+
+Trainer::Examination Trainer::examine(const Samples& samples, int64_t first, int64_t count) {
   Parts& p = *parts_;
   auto micros = p.my_part(first, count);
   const int passes = static_cast<int>(micros.size());
   const Program program = program_of(forward_only(p.config.mesh.pp, passes, p.config.chunks),
                                      passes, false, p.groups.place.pp);
   p.vote.clear();
-  const int64_t tokens = p.pass(program, samples, std::move(micros), false, Clock::now());
-  return p.vote.collect(tokens, {}).loss();
+  Pass pass{samples, std::move(micros), false, p.my_loss_sum(), first};
+  if (p.config.task)
+    pass.scores =
+        p.backend.zeros({count / p.sequences_per_example(), p.config.task->outputs()}, DType::f32);
+  const int64_t counted = p.run_pass(program, pass, Clock::now());
+  Examination found{p.vote.collect(counted, {}).loss(), p.everyones(pass.scores)};
+  return found;
 }
 
 int64_t Trainer::next_step() const { return parts_->next_step; }
@@ -224,11 +258,13 @@ std::vector<MemoryLine> Trainer::memory() const {
     values += bucket.value.bytes();
     grads += bucket.grad.bytes();
   }
+  for (const Bucket& bucket : parts_->params.frozen()) values += bucket.value.bytes();
   const int64_t mine = parts_->params.elements();  // 1 / (tp pp), ends and ties aside
+  const int64_t trained = parts_->params.trained_elements();
   const int64_t state = p.config.precision == DType::f32 ? 8 : 12;  // m, v, and an fp32 master
   return {{"weights", mine * bytes_of(p.config.precision), values},
-          {"gradients", mine * bytes_of(DType::f32), grads},
-          {"optimizer", mine * state / p.config.mesh.dp, p.zero->state_bytes()}};
+          {"gradients", trained * bytes_of(DType::f32), grads},
+          {"optimizer", trained * state / p.config.mesh.dp, p.zero->state_bytes()}};
 }
 
 }  // namespace katman

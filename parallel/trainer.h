@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,9 @@ struct TrainConfig {
   int64_t micro_batch = 1;        // sequences per forward pass, at most
   int64_t length = 0;             // tokens of a sequence; 0: all of the model's positions
   bool documents = false;         // attention stays inside the documents of a sequence
+  std::optional<TaskShape> task;  // a head that tells classes or choices apart
+  Lora lora = {};                 // rank > 0: only adapters (and a task head) are trained
+  float language_weight = 1;      // of the loss of a counted token, beside that of the task
   DType precision = DType::f32;   // of values and activations: f32 or bf16
   uint64_t seed = 0;              // names every random stream of the model
   std::string schedule = "1f1b";  // gpipe, 1f1b, interleaved, zero_bubble or file:PATH
@@ -51,8 +55,9 @@ struct TrainConfig {
 // What every rank knows after a step; all fields but `seconds` are the same on all ranks.
 struct StepReport {
   int64_t step = 0;
-  double loss = 0;       // mean over the batch, nats per token
-  int64_t tokens = 0;    // counted in it
+  double loss = 0;       // mean over the batch, nats per token; with a task head, per example
+  int64_t tokens = 0;    // counted in it; with a task head, examples
+  int64_t read = 0;      // tokens that went through the model
   double grad_norm = 0;  // of the mean gradient, before clipping
   double rate = 0;       // learning rate
   double seconds = 0;
@@ -95,8 +100,15 @@ class Trainer {
   // planning on a device that computes nothing.
   void rehearse_step();
   // Mean loss in nats per token over sequences [first, first + count) of `samples`, without
-  // dropout. Collective, the same on all ranks.
+  // dropout; with a task head that of the task per example. Collective, the same on all ranks.
   double validate(const Samples& samples, int64_t first, int64_t count);
+  // The same, and what a task head says: logits [examples][outputs]. Collective, the same on all
+  // ranks.
+  struct Examination {
+    double loss = 0;
+    std::vector<float> scores;
+  };
+  Examination examine(const Samples& samples, int64_t first, int64_t count);
 
   int64_t next_step() const;
   // After a load into optimizer().pieces(): values follow the masters, and training goes on with

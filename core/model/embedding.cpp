@@ -70,6 +70,7 @@ Tensor Embedding::forward(const Tensor& ids, Tape& tape) {
 }
 
 Tensor Embedding::backward(const Tensor& dy, const Tensor& ids, Tape& tape) {
+  if (table_.frozen) return {};  // and so are positions
   const Tensor d = gather_rows(context_, dropout_.backward(dy, tape.micro)).arrived();
   // All ranks see all rows here. A replicated gradient is summed over ranks exactly when the
   // sequence is split: then one rank adds it, otherwise each does.

@@ -88,9 +88,18 @@ Tensor GptStage::forward(const Tensor& x, Tape& tape) {
   return h;
 }
 
-void GptStage::loss(const Tensor& h, const Tensor& targets, const Tensor& loss_sum, Tape& tape) {
+Tensor GptStage::loss(const Tensor& h, const Tensor& targets, const Tensor& loss_sum, Tape& tape,
+                      float weight) {
   require(parts_->head.has_value(), "a loss was asked of a stage without the head");
-  tape.push(parts_->head->loss(h, targets, loss_sum, tape.recording()));
+  Tensor dh;
+  if (weight != 0) {
+    dh = parts_->head->loss(h, targets, loss_sum, tape.recording(), weight);
+  } else if (tape.recording()) {
+    dh = parts_->context.empty(h.shape());
+    parts_->context.backend.fill_zero(dh);
+  }
+  tape.push(dh);
+  return dh;
 }
 
 Tensor GptStage::backward(const Tensor& dy, Tape& tape,

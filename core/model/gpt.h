@@ -33,8 +33,11 @@ class GptStage {
   // Last stage only: adds the micro-batch's loss. targets i32 [sequences * length], < 0: not
   // counted. loss_sum f32 [1] += sum of -log p, the same on every tensor rank. When the tape
   // records, also computes the gradient (of the sum) with respect to h and to the head's weights,
-  // chunk of rows by chunk of rows, so that logits never exist whole.
-  void loss(const Tensor& h, const Tensor& targets, const Tensor& loss_sum, Tape& tape);
+  // chunk of rows by chunk of rows, so that logits never exist whole. Returns the former, which
+  // waits on the tape for backward(): who has a loss of their own on h adds its gradient there.
+  // `weight` multiplies loss and gradients; with 0 nothing is computed.
+  Tensor loss(const Tensor& h, const Tensor& targets, const Tensor& loss_sum, Tape& tape,
+              float weight = 1);
   // Last stage: dy is ignored (what loss() left is used). Returns the gradient for the previous
   // stage; an empty tensor from the first stage. layer_done is told each layer, counted from the
   // model's first, as soon as this micro-batch adds nothing more to its gradients but what the tape

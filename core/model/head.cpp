@@ -28,6 +28,7 @@ void Head::row_losses(const Tensor& logits, const Tensor& targets, bool grad,
 }
 
 void Head::add_table_grad(const Tensor& dlogits, const Tensor& h) const {
+  if (table_.frozen) return;
   Gemm g;
   g.a = dlogits;
   g.b = h;
@@ -36,7 +37,8 @@ void Head::add_table_grad(const Tensor& dlogits, const Tensor& h) const {
   context_.backend.gemm(g);
 }
 
-Tensor Head::loss(const Tensor& h, const Tensor& targets, const Tensor& loss_sum, bool grad) const {
+Tensor Head::loss(const Tensor& h, const Tensor& targets, const Tensor& loss_sum, bool grad,
+                  float weight) const {
   Backend& backend = context_.backend;
   const Tensor h_rows = gather_rows(context_, h).arrived();
   const int64_t rows = h_rows.extent(0);
@@ -53,6 +55,7 @@ Tensor Head::loss(const Tensor& h, const Tensor& targets, const Tensor& loss_sum
     const Tensor logits = product(h_chunk, context_.activation);
     row_losses(logits, targets.flat().slice(first, count), grad, loss.slice(first, count));
     if (!grad) continue;
+    if (weight != 1) backend.scale(logits, weight);
     Gemm g;
     g.a = logits;  // by now their gradient
     g.b = table_.padded_value;
@@ -67,6 +70,7 @@ Tensor Head::loss(const Tensor& h, const Tensor& targets, const Tensor& loss_sum
       dh_mine = sum.arrived();
     }
   }
+  if (weight != 1) backend.scale(loss, weight);
   backend.sum(loss, loss_sum);
   return dh_mine;
 }

@@ -20,8 +20,10 @@ class Head {
 
   // h [rows (/ tp), hidden]; targets i32 [rows], < 0: not counted. Adds the sum of -log p to
   // loss_sum f32 [1], the same on every tensor rank. With `grad` also adds to the table's gradient
-  // and returns dh, shaped like h; otherwise returns nothing.
-  Tensor loss(const Tensor& h, const Tensor& targets, const Tensor& loss_sum, bool grad) const;
+  // and returns dh, shaped like h; otherwise returns nothing. Loss and gradients are multiplied by
+  // `weight`.
+  Tensor loss(const Tensor& h, const Tensor& targets, const Tensor& loss_sum, bool grad,
+              float weight = 1) const;
   // f32 [rows, vocabulary], whole on every tensor rank. h [rows, hidden]: few rows, for generation.
   Tensor logits(const Tensor& h) const;
 

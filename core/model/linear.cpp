@@ -49,6 +49,7 @@ Gemm input_grad(const ModelContext& context, const Tensor& dy, const Param& weig
 // dW += dy^T x.
 void add_weight_grad(const ModelContext& context, const Tensor& dy, const Tensor& x,
                      const Param& weight) {
+  if (weight.frozen) return;
   Gemm g;
   g.a = dy;
   g.b = x;
@@ -68,7 +69,9 @@ ColumnParallel::ColumnParallel(const ModelContext& context, Params& params, cons
       bias_(biased ? declare_bias(params, name, out,
                                   cut(Box::whole({out}), 0, context.tp.rank(), context.tp.size()),
                                   false)
-                   : nullptr) {}
+                   : nullptr) {
+  if (context.lora.adapts(name)) adapter_.emplace(context, params, name, weight_, 0);
+}
 
 Tensor ColumnParallel::forward(const Tensor& x) const {
   Gemm g = product(context_, gather_rows(context_, x).arrived(), weight_);
@@ -77,10 +80,17 @@ Tensor ColumnParallel::forward(const Tensor& x) const {
     g.bias = bias_->value;
   }
   context_.backend.gemm(g);
+  if (adapter_) adapter_->forward(g.a, g.c);
   return g.c;
 }
 
 Tensor ColumnParallel::forward_gelu(const Tensor& x, const Tensor& before) const {
+  if (adapter_) {
+    const Tensor y = forward(x);
+    context_.backend.copy(y, before);
+    context_.backend.gelu(before, y);
+    return y;
+  }
   Gemm g = product(context_, gather_rows(context_, x).arrived(), weight_);
   const Tensor after = g.c;
   if (bias_) {
@@ -101,10 +111,11 @@ Tensor ColumnParallel::backward(const Tensor& dy, const Tensor& x, Tape& tape) c
   const Gemm g = input_grad(context_, dy, weight_);
   context_.backend.gemm(g);
   const Tensor x_rows = all_x.arrived();
+  if (adapter_) adapter_->backward(dy, x_rows, g.c, tape);
   Arriving dx = reduce_rows(context_, g.c);
   tape.later([this, dy, x_rows] {
     add_weight_grad(context_, dy, x_rows, weight_);
-    if (bias_) context_.backend.bias_grad(dy, bias_->grad);
+    if (bias_ && !bias_->frozen) context_.backend.bias_grad(dy, bias_->grad);
   });
   return dx.arrived();
 }
@@ -115,7 +126,9 @@ RowParallel::RowParallel(const ModelContext& context, Params& params, const std:
       weight_(declare_weight(params, name, {out, in},
                              cut(Box::whole({out, in}), 1, context.tp.rank(), context.tp.size()),
                              init)),
-      bias_(biased ? declare_bias(params, name, out, Box::whole({out}), true) : nullptr) {}
+      bias_(biased ? declare_bias(params, name, out, Box::whole({out}), true) : nullptr) {
+  if (context.lora.adapts(name)) adapter_.emplace(context, params, name, weight_, 1);
+}
 
 Tensor RowParallel::forward(const Tensor& x) const {
   Gemm g = product(context_, x, weight_);
@@ -124,6 +137,7 @@ Tensor RowParallel::forward(const Tensor& x) const {
     g.bias = bias_->value;
   }
   context_.backend.gemm(g);
+  if (adapter_) adapter_->forward(x, g.c);
   return reduce_rows(context_, g.c).arrived();
 }
 
@@ -131,14 +145,17 @@ Tensor RowParallel::backward(const Tensor& dy, const Tensor& x, Tape& tape,
                              const Tensor& before) const {
   const Tensor dy_rows = gather_rows(context_, dy).arrived();
   Gemm g = input_grad(context_, dy_rows, weight_);
-  if (before) {
+  if (before && !adapter_) {
     g.epilogue = Gemm::Epilogue::gelu_grad;
     g.aux = before;
   }
   context_.backend.gemm(g);
+  if (adapter_) adapter_->backward(dy_rows, x, g.c, tape);
+  if (before && adapter_) context_.backend.gelu_grad(g.c, before, g.c);
   tape.later([this, dy, dy_rows, x] {
     add_weight_grad(context_, dy_rows, x, weight_);
-    if (bias_) context_.backend.bias_grad(dy, bias_->grad);  // of my rows: see Param::replicated
+    if (bias_ && !bias_->frozen)
+      context_.backend.bias_grad(dy, bias_->grad);  // of my rows: see Param::replicated
   });
   return g.c;
 }

@@ -1,9 +1,12 @@
 // Matrix products cut over tensor ranks (Shoeybi et al., 2019): a column-parallel one splits what
 // comes out, a row-parallel one sums over what went in, so that a pair needs one exchange each way.
+// Where ModelContext::lora says so, an adapter computes beside the matrix.
 #pragma once
 
+#include <optional>
 #include <string>
 
+#include "core/model/adapter.h"
 #include "core/model/module.h"
 #include "core/params.h"
 
@@ -28,6 +31,7 @@ class ColumnParallel {
   const ModelContext& context_;
   const Param& weight_;
   const Param* bias_;  // nullptr: none
+  std::optional<Adapter> adapter_;
 };
 
 // y = x W^T (+ b) with W [out, in] cut along `in`, b whole. Leaves a tensor-parallel region:
@@ -45,6 +49,7 @@ class RowParallel {
   const ModelContext& context_;
   const Param& weight_;
   const Param* bias_;  // nullptr: none
+  std::optional<Adapter> adapter_;
 };
 
 }  // namespace katman

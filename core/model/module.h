@@ -7,6 +7,7 @@
 
 #include "core/backend.h"
 #include "core/comm.h"
+#include "core/model/lora.h"
 #include "core/tensor.h"
 
 namespace katman {
@@ -93,6 +94,7 @@ struct ModelContext {
   DType activation = DType::bf16;  // also the type of the parameters' values
   bool sequence_parallel = false;  // activations between tensor-parallel parts hold rows / tp
   Key seed;
+  Lora lora = {};
 
   Tensor empty(const Shape& shape) const { return backend.empty(shape, activation); }
 };

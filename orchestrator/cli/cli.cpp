@@ -41,6 +41,7 @@ int run_command_line(int argc, char** argv) {
       ->each([](const std::string& chosen) { init_log(chosen); });
   add_data(app);
   add_train(app);
+  add_finetune(app);
   add_generate(app);
   add_checkpoint(app);
   add_bench(app);

@@ -19,6 +19,7 @@ int run_command_line(int argc, char** argv);
 // Each adds one subcommand with its options, an example in its help, and what it does.
 void add_data(CLI::App& app);
 void add_train(CLI::App& app);
+void add_finetune(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_checkpoint(CLI::App& app);
 void add_bench(CLI::App& app);

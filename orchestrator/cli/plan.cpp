@@ -28,7 +28,7 @@ struct Request {
 
 // The corpus's tokenizer says how large the vocabulary is; a plan can do without a corpus.
 int64_t vocabulary_of(const RunSpec& spec) {
-  if (std::filesystem::exists(spec.data().corpus())) return RunData(spec).vocabulary();
+  if (std::filesystem::exists(spec.data().corpus())) return open_run_data(spec)->vocabulary();
   require_usage(spec.model().has_vocabulary(),
                 "{} does not exist yet: say how large its vocabulary will be, --set "
                 "model.vocabulary=50257",
@@ -51,7 +51,8 @@ Outlook look_ahead(const Request& request) {
   for (const std::string& assignment : request.sets) set_field(spec, assignment);
   complete(spec, std::filesystem::path(request.run_file).stem().string());
   Outlook ahead;
-  ahead.config = train_config(spec, vocabulary_of(spec));
+  ahead.config = spec.has_finetune() ? train_config(spec, *open_run_data(spec))
+                                     : train_config(spec, vocabulary_of(spec));
   const bool elsewhere = request.memory_gb > 0;
   const LocalPlace place{0, ahead.config.mesh.size()};
   const std::string& kind = spec.device().kind();

@@ -38,8 +38,15 @@ void run_submit(const SubmitOptions& options) {
   for (const std::string& assignment : options.sets) set_field(spec, assignment);
   if (spec.name().empty()) spec.set_name(fs::path(options.run_file).stem().string());
   // A path means what it means here, wherever the orchestrator was started.
-  if (fs::exists(spec.data().corpus()))
-    spec.mutable_data()->set_corpus(fs::absolute(spec.data().corpus()).string());
+  const auto settle = [](std::string& path) {
+    if (fs::exists(path)) path = fs::absolute(path).string();
+  };
+  settle(*spec.mutable_data()->mutable_corpus());
+  if (spec.has_finetune()) {
+    settle(*spec.mutable_finetune()->mutable_from());
+    for (std::string& file : *spec.mutable_finetune()->mutable_train()) settle(file);
+    for (std::string& file : *spec.mutable_finetune()->mutable_held_out()) settle(file);
+  }
   SubmitRequest request;
   request.set_id(new_id());
   request.set_run_file(to_text(spec));

@@ -32,9 +32,14 @@ struct TrainOptions {
   bool check = false;
 };
 
-RunSpec completed_spec(const TrainOptions& options) {
+RunSpec given_spec(const TrainOptions& options) {
   RunSpec spec = read_run_file(options.run_file);
   for (const std::string& assignment : options.sets) set_field(spec, assignment);
+  return spec;
+}
+
+RunSpec completed_spec(const TrainOptions& options) {
+  RunSpec spec = given_spec(options);
   complete(spec, std::filesystem::path(options.run_file).stem().string());
   return spec;
 }
@@ -52,9 +57,9 @@ int64_t memory_bytes() {
 
 void run_train(const TrainOptions& options) {
   const RunSpec spec = completed_spec(options);
-  // Before any rank starts: the corpus opens, and the model fits its tokenizer, the mesh and this
+  // Before any rank starts: the data opens, and the model fits its tokenizer, the mesh and this
   // machine.
-  const TrainConfig config = train_config(spec, RunData(spec).vocabulary());
+  const TrainConfig config = train_config(spec, *open_run_data(spec));
   config.check();
   if (const int64_t needed = config.state_bytes(), there = memory_bytes();
       needed > there && !options.check && !spec.device().kind().starts_with("cuda"))
@@ -67,6 +72,13 @@ void run_train(const TrainOptions& options) {
     print_checked(spec);
   else
     train_here(spec, options.dashboard);
+}
+
+void run_finetune(const TrainOptions& options) {
+  require_usage(given_spec(options).has_finetune(),
+                "{} has no section finetune {{ from: ... train: ... }}; katman train pre-trains",
+                options.run_file);
+  run_train(options);
 }
 
 void run_as_worker(const std::string& run_file, const WorkerOptions& options) {
@@ -94,23 +106,39 @@ void run_as_worker(const std::string& run_file, const WorkerOptions& options) {
   run_worker(spec, *world, options);
 }
 
+void add_options(CLI::App& command, TrainOptions& options) {
+  command.add_option("RUN", options.run_file, "the run file: protobuf text, proto/run.proto")
+      ->required();
+  command.add_option("--set", options.sets, "override a field of the run file")
+      ->type_name("PATH=VALUE")
+      ->expected(1)
+      ->take_all();
+  command.add_flag("--check", options.check,
+                   "only check, and print the run file with every default filled in");
+  command
+      .add_option("--dashboard", options.dashboard,
+                  "where a browser reaches the run; default: 127.0.0.1:7411 or any free port")
+      ->type_name("HOST:PORT|off");
+}
+
 }  // namespace
+
+void add_finetune(CLI::App& app) {
+  auto options = std::make_shared<TrainOptions>();
+  auto* command = app.add_subcommand("finetune", "teach a trained GPT from examples");
+  add_options(*command, *options);
+  command->footer(
+      "Files are JSON lines: prompts with completions, conversations, or texts with labels. Like "
+      "any\nrun, it goes on after an interruption, on any mesh, and under an orchestrator.\n"
+      "Example: katman finetune deploy/runs/finetune-classification.textproto --set "
+      "finetune.from=runs/gpt2-124m");
+  command->callback([options] { run_finetune(*options); });
+}
 
 void add_train(CLI::App& app) {
   auto options = std::make_shared<TrainOptions>();
   auto* command = app.add_subcommand("train", "pre-train a GPT on this machine");
-  command->add_option("RUN", options->run_file, "the run file: protobuf text, proto/run.proto")
-      ->required();
-  command->add_option("--set", options->sets, "override a field of the run file")
-      ->type_name("PATH=VALUE")
-      ->expected(1)
-      ->take_all();
-  command->add_flag("--check", options->check,
-                    "only check, and print the run file with every default filled in");
-  command
-      ->add_option("--dashboard", options->dashboard,
-                   "where a browser reaches the run; default: 127.0.0.1:7411 or any free port")
-      ->type_name("HOST:PORT|off");
+  add_options(*command, *options);
   command->footer(
       "Everything of the run goes to its directory (default: runs/NAME). Interrupt it, kill it: "
       "the\n"

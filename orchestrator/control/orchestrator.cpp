@@ -51,7 +51,7 @@ RunSpec parse_submission(const SubmitRequest& request, const fs::path& data) {
                 spec.mesh().schedule());
   complete(spec, "");
   spec.set_directory((data / "runs" / spec.name()).string());
-  train_config(spec, RunData(spec).vocabulary()).check();  // the corpus is there, and fits
+  train_config(spec, *open_run_data(spec)).check();  // the data is there, and fits
   return spec;
 }
 
@@ -309,7 +309,7 @@ void Orchestrator::check_command(const CommandRequest& request) {
   if (!request.layout().empty()) {
     RunSpec changed = store_.spec(request.run());
     set_layout(changed, parse_mesh(request.layout()));
-    train_config(changed, RunData(changed).vocabulary()).check();
+    train_config(changed, *open_run_data(changed)).check();
     place(Job{.spec = changed}.mesh(),
           launcher(fleet_.run(request.run()).launcher()).nodes(changed));
   }

@@ -26,7 +26,7 @@ Reporter::Reporter(const RunSpec& spec, uint64_t generation, double flops_per_to
       terminal_(terminal || isatty(STDERR_FILENO)) {}
 
 std::string Reporter::progress(const StepReport& report) const {
-  const double rate = static_cast<double>(report.tokens) / smooth_seconds_;
+  const double rate = static_cast<double>(report.read) / smooth_seconds_;
   const double left = static_cast<double>(steps_ - report.step - 1) * smooth_seconds_;
   return fmt::format("step {}/{}  loss {:.4f}  {:.0f} tokens/s  utilisation {:.0f} %  {} left{}",
                      report.step + 1, steps_, report.loss, rate,
@@ -44,7 +44,7 @@ void Reporter::step(const StepReport& report, double data_s, int64_t tokens_seen
   skipped_ += report.skipped;
   // The first step packs weights and compiles kernels: it would spoil the average for long.
   smooth_seconds_ = ++seen_ <= 2 ? report.seconds : 0.9 * smooth_seconds_ + 0.1 * report.seconds;
-  const double tokens_per_s = static_cast<double>(report.tokens) / report.seconds;
+  const double tokens_per_s = static_cast<double>(report.read) / report.seconds;
   Scalars scalars = {{"loss", report.loss},
                      {"grad_norm", report.grad_norm},
                      {"learning_rate", report.rate},
@@ -81,6 +81,13 @@ void Reporter::validation(int64_t step, double nats, double bytes_per_token) {
   write(step, scalars);
   say(fmt::format("after step {}: validation loss {:.4f} nats, perplexity {:.2f}{}", step + 1, nats,
                   std::exp(nats), bits));
+}
+
+void Reporter::scores(int64_t step, const Scalars& scalars) {
+  write(step, scalars);
+  std::string line = fmt::format("after step {}:", step + 1);
+  for (const auto& [name, value] : scalars) line += fmt::format("  {} {:.4f}", name, value);
+  say(line);
 }
 
 void Reporter::say(const std::string& line) {

@@ -32,6 +32,8 @@ class Reporter {
   void validation(int64_t step, double nats, double bytes_per_token);
   // Other figures of a step.
   void write(int64_t step, const Scalars& scalars);
+  // What a task head's answers on held-out examples are worth.
+  void scores(int64_t step, const Scalars& scalars);
   // A better measurement: whatever else the machine did during the earlier one is no merit of ours.
   void peak(double flops) { peak_flops_ = std::max(peak_flops_, flops); }
   // A plain line that does not disturb the rewritten one.

@@ -23,6 +23,17 @@ std::string field_names(const pb::Descriptor* type) {
   return names;
 }
 
+// "a,b" replaces what a list of strings holds.
+void set_list(pb::Message& message, const pb::FieldDescriptor& field, const std::string& value) {
+  const pb::Reflection& reflection = *message.GetReflection();
+  reflection.ClearField(&message, &field);
+  for (size_t begin = 0; begin < value.size();) {
+    const size_t end = std::min(value.find(',', begin), value.size());
+    reflection.AddString(&message, &field, value.substr(begin, end - begin));
+    begin = end + 1;
+  }
+}
+
 // Keeps the first complaint: later ones are mostly its echo.
 class FirstError : public pb::io::ErrorCollector {
  public:
@@ -77,6 +88,7 @@ void set_field(RunSpec& spec, const std::string& assignment) {
                 "--set {}: '{}' is a group; set one of its fields: {}", assignment, path,
                 field->message_type() ? field_names(field->message_type()) : "");
 
+  if (field->is_repeated()) return set_list(*message, *field, value);
   if (field->cpp_type() == pb::FieldDescriptor::CPPTYPE_STRING) {
     message->GetReflection()->SetString(message, field, value);
     return;
@@ -96,7 +108,8 @@ std::string to_text(const RunSpec& spec) {
   return text;
 }
 
-std::vector<std::string> differences(const RunSpec& before, const RunSpec& after) {
+std::vector<std::string> differences(const google::protobuf::Message& before,
+                                     const google::protobuf::Message& after) {
   std::string report;
   pb::util::MessageDifferencer differencer;
   differencer.ReportDifferencesToString(&report);

@@ -8,7 +8,9 @@
 #include "core/cuda_library.h"
 #include "core/error.h"
 #include "core/model/presets.h"
+#include "orchestrator/control/finetune_spec.h"
 #include "orchestrator/control/recipe.h"
+#include "orchestrator/finetune/start.h"
 
 namespace katman {
 namespace {
@@ -151,7 +153,7 @@ constexpr uint32_t most_ranks_per_node = 8;  // where the run file says nothing:
 void complete_rest(RunSpec& spec) {
   auto& validation = *spec.mutable_validation();
   if (validation.every_steps() == 0) validation.set_every_steps(100);
-  if (validation.sequences() == 0) validation.set_sequences(64);
+  if (validation.sequences() == 0 && !spec.has_finetune()) validation.set_sequences(64);
   auto& checkpoint = *spec.mutable_checkpoint();
   if (checkpoint.every_steps() == 0) checkpoint.set_every_steps(500);
   if (!checkpoint.has_keep_last()) checkpoint.set_keep_last(2);
@@ -246,9 +248,13 @@ constexpr int64_t unknown_vocabulary = 1 << 16;
 
 void complete(RunSpec& spec, const std::string& fallback_name) {
   complete_identity(spec, fallback_name);
-  if (spec.model().preset().empty()) spec.mutable_model()->set_preset("gpt2-124m");
   complete_mesh(spec);
-  complete_data(spec);
+  if (spec.has_finetune()) {
+    complete_finetune(spec);
+  } else {
+    if (spec.model().preset().empty()) spec.mutable_model()->set_preset("gpt2-124m");
+    complete_data(spec);
+  }
   complete_optimizer(spec);
   complete_learning_rate(spec);
   complete_rest(spec);
@@ -266,7 +272,7 @@ void set_layout(RunSpec& spec, const Mesh& mesh) {
 
 GptConfig model_config(const RunSpec& spec, int64_t tokenizer_vocabulary) {
   const auto& model = spec.model();
-  GptConfig config = gpt_preset(model.preset());
+  GptConfig config = spec.has_finetune() ? starting_model(spec) : gpt_preset(model.preset());
   override_kinds(config, model);
   const auto set = [&](bool given, auto value, int64_t& field, const char* name) {
     if (!given) return;
@@ -279,7 +285,8 @@ GptConfig model_config(const RunSpec& spec, int64_t tokenizer_vocabulary) {
   set(model.has_sequence(), model.sequence(), config.sequence, "sequence");
   const bool own_mask = spec.data().mask_fraction() > 0 && !spec.data().has_mask_token();
   if (own_mask) ++tokenizer_vocabulary;
-  config.vocabulary = tokenizer_vocabulary;
+  config.vocabulary = spec.has_finetune() ? std::max(config.vocabulary, tokenizer_vocabulary)
+                                          : tokenizer_vocabulary;
   set(model.has_vocabulary(), model.vocabulary(), config.vocabulary, "vocabulary");
   require_usage(
       config.vocabulary >= tokenizer_vocabulary,
@@ -313,12 +320,16 @@ TrainConfig train_config(const RunSpec& spec, int64_t tokenizer_vocabulary) {
   config.rate.decay_steps = static_cast<int64_t>(rate.decay_steps());
   config.rate.total_steps = static_cast<int64_t>(spec.steps());
   config.steps = static_cast<int64_t>(spec.steps());
-  const BatchInSequences batch = batch_in_sequences(spec.data(), config.model.sequence);
-  config.batch_sequences = batch.full;
-  config.ramp_start = batch.start;
-  config.ramp_sequences = batch.ramp;
+  if (spec.has_finetune()) {
+    config.batch_sequences = static_cast<int64_t>(spec.finetune().batch());
+  } else {
+    const BatchInSequences batch = batch_in_sequences(spec.data(), config.model.sequence);
+    config.batch_sequences = batch.full;
+    config.ramp_start = batch.start;
+    config.ramp_sequences = batch.ramp;
+  }
   config.documents = spec.data().document_attention();
-  config.micro_batch = spec.data().micro_batch();
+  config.micro_batch = std::max<int64_t>(1, spec.data().micro_batch());
   config.precision = spec.device().precision() == "bf16" ? DType::bf16 : DType::f32;
   config.seed = spec.seed();
   config.schedule = spec.mesh().schedule();

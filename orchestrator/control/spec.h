@@ -25,10 +25,12 @@ void complete(RunSpec& spec, const std::string& fallback_name);
 // Another layout for a completed spec.
 void set_layout(RunSpec& spec, const Mesh& mesh);
 
-// The model of a completed spec; a vocabulary that the spec leaves open is `tokenizer_vocabulary`.
+// The model of a completed spec, for fine-tuning that of the checkpoint it starts from; a
+// vocabulary that the spec leaves open is `tokenizer_vocabulary`.
 GptConfig model_config(const RunSpec& spec, int64_t tokenizer_vocabulary);
 
 // What the trainer needs to know, from a completed spec.
+// What follows from the data itself is still open: see run_data.h.
 TrainConfig train_config(const RunSpec& spec, int64_t tokenizer_vocabulary);
 
 // As protobuf text, fields in order: what run.textproto in the run's directory holds.
@@ -36,6 +38,7 @@ std::string to_text(const RunSpec& spec);
 RunSpec parse_run_spec(const std::string& text, const std::string& where);
 
 // Fields that differ, one "path: old -> new" each; shown when a run is resumed with another spec.
-std::vector<std::string> differences(const RunSpec& before, const RunSpec& after);
+std::vector<std::string> differences(const google::protobuf::Message& before,
+                                     const google::protobuf::Message& after);
 
 }  // namespace katman

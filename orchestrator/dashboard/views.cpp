@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "data_pipeline/corpus/loader.h"
 #include "data_pipeline/corpus/skipped.h"
 #include "data_pipeline/tokenize/tokenizer.h"
 #include "orchestrator/control/spec.h"
@@ -133,6 +134,8 @@ json ranks_view(const RunSpec& spec) {
 json batch_view(const RunSpec& spec, uint64_t step, uint64_t first, uint64_t count) {
   constexpr uint64_t most_samples = 64;
   constexpr size_t shown_tokens = 64;
+  require_usage(!spec.has_finetune(), "{} is fine-tuned: its examples are lines of {}", spec.name(),
+                spec.finetune().train_size() ? spec.finetune().train(0) : "its files");
   const Corpus corpus = Corpus::open(spec.data().corpus());
   const TrainConfig config = train_config(spec, static_cast<int64_t>(corpus.manifest().vocabulary));
   const auto batch = static_cast<uint64_t>(config.batch_sequences);
@@ -177,7 +180,7 @@ json batch_view(const RunSpec& spec, uint64_t step, uint64_t first, uint64_t cou
 }
 
 json plan_view(const RunSpec& spec) {
-  const TrainConfig config = train_config(spec, RunData(spec).vocabulary());
+  const TrainConfig config = train_config(spec, *open_run_data(spec));
   config.check();
   const Mesh& mesh = config.mesh;
   const auto parameters = static_cast<double>(config.model.parameters());

@@ -65,8 +65,12 @@ struct CheckpointOptions {
 // The checkpoint in `directory` (with a manifest). Throws Error with what is wrong with it.
 CheckpointInfo read_checkpoint_info(const std::filesystem::path& directory);
 
+// Beside checkpoints/ of a run that trains adapters: the frozen weights, as a checkpoint of step 0.
+inline constexpr char base_name[] = "base";
+
 // Fills all the wanted pieces, owned or not, from the checkpoint in `directory`, whatever layout it
-// was saved under. Reads only the blocks of each file that hold wanted elements, and checks the
+// was saved under. Adapters (LoRA) are added to the weights they belong to, unless they themselves
+// are wanted. Reads only the blocks of each file that hold wanted elements, and checks the
 // checksum of each.
 void load_checkpoint(const std::filesystem::path& directory, std::span<const Piece> wanted,
                      Backend& backend);

@@ -54,6 +54,17 @@ class PartReader {
   std::map<std::string, std::unique_ptr<FileReader>> readers_;
 };
 
+// w [rows, columns] += scale * b [rows, rank] a [rank, columns].
+void add_product(const float* b, const float* a, int64_t rows, int64_t rank, int64_t columns,
+                 float scale, float* w) {
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t r = 0; r < rank; ++r) {
+      const float factor = scale * b[row * rank + r];
+      for (int64_t column = 0; column < columns; ++column)
+        w[row * columns + column] += factor * a[r * columns + column];
+    }
+}
+
 // A checkpoint, indexed for loading.
 class Source {
  public:
@@ -63,12 +74,20 @@ class Source {
         reader_(directory, static_cast<int64_t>(manifest_.block_bytes())) {
     for (const auto& tensor : manifest_.tensors()) tensors_[tensor.name()] = &tensor;
     for (const auto& file : manifest_.files()) files_[file.name()] = &file;
+    if (!manifest_.run().finetune().has_lora()) return;
+    const fs::path base = fs::absolute(directory).parent_path().parent_path() / base_name;
+    require(fs::exists(base),
+            "{} holds adapters, and the weights they belong to are missing: they lie in {} of its "
+            "run; keep them together",
+            directory.string(), base_name);
+    base_ = std::make_unique<Source>(find_checkpoint(base));
   }
 
   bool weights_only() const { return manifest_.weights_only(); }
 
   void load(const Piece& piece, std::span<float> to) {
     const auto found = tensors_.find(piece.name);
+    if (found == tensors_.end() && base_) return load_adapted(piece, to);
     require_usage(found != tensors_.end(), "{} has no tensor {}: it is of another model",
                   directory_.string(), piece.name);
     const CheckpointTensor& tensor = *found->second;
@@ -88,6 +107,27 @@ class Source {
   }
 
  private:
+  // W + scale B A, where W is of the base and this checkpoint has its adapter; else W.
+  void load_adapted(const Piece& piece, std::span<float> to) {
+    base_->load(piece, to);
+    const std::string name = piece.name.substr(0, piece.name.rfind('.'));
+    const bool adapted = piece.name.ends_with(".weight") && tensors_.contains(name + ".lora_a");
+    if (piece.what != Piece::What::master || !adapted) return;
+    const LoraSpec& lora = manifest_.run().finetune().lora();
+    const int64_t rank = lora.rank(), rows = piece.box.extent[0], columns = piece.box.extent[1];
+    const auto factor = [&](const char* which, Shape global, Box box) {
+      std::vector<float> values(static_cast<size_t>(box.elements()));
+      load({Piece::What::master, name + which, global, std::move(box), {}, false}, values);
+      return values;
+    };
+    const auto a =
+        factor(".lora_a", {rank, piece.global[1]}, {{0, piece.box.begin[1]}, {rank, columns}});
+    const auto b =
+        factor(".lora_b", {piece.global[0], rank}, {{piece.box.begin[0], 0}, {rows, rank}});
+    add_product(b.data(), a.data(), rows, rank, columns, lora.alpha() / static_cast<float>(rank),
+                to.data());
+  }
+
   // Reads the rows (along the first axis) of the part that hold something of `shared`.
   void copy(const CheckpointPart& part, const Box& box, const Box& shared, const Box& target,
             std::span<float> to) {
@@ -106,6 +146,7 @@ class Source {
   PartReader reader_;
   std::map<std::string, const CheckpointTensor*> tensors_;
   std::map<std::string, const CheckpointFile*> files_;
+  std::unique_ptr<Source> base_;  // of adapters: the weights beside which they were trained
 };
 
 // What is wrong with the size or the head of a file, or nothing.

@@ -10,8 +10,8 @@ namespace {
 
 // Tokens whose values nobody looks at.
 void any_tokens(uint64_t, const Sequence& out) {
-  std::ranges::fill(out.ids, 0);
-  std::ranges::fill(out.targets, 0);
+  for (const auto& row : {out.ids, out.targets, out.document_start, out.extract, out.label})
+    std::ranges::fill(row, 0);
 }
 
 // Replicas that differ in how many sequences of a batch are theirs: two kinds at most, the one with

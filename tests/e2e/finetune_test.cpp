@@ -1,0 +1,358 @@
+// The program itself: `katman finetune` from a small pre-trained run to answers.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "orchestrator/loaded_model.h"
+#include "tests/support/small_run.h"
+
+namespace katman::testing {
+namespace {
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+// A pre-trained model, and files to teach it from. The letter in the middle makes a text happy or
+// sad.
+class Lessons {
+ public:
+  Lessons() {
+    const Result result = run_.train("base", {"steps=30", "device.precision=fp32"});
+    require(result.status == 0, "no base model: {}", result.output);
+    write("train.jsonl", 240, 0);
+    write("held-out.jsonl", 60, 1000);
+    std::string completions;
+    for (const auto& [prompt, completion] : pairs())
+      completions += json{{"prompt", prompt}, {"completion", completion}}.dump() + "\n";
+    dir_.write("completions.jsonl", completions);
+  }
+
+  static std::vector<std::pair<std::string, std::string>> pairs() {
+    return {{"one", " two"}, {"three", " four"}, {"red", " green"}, {"day", " night"}};
+  }
+
+  std::string file(const std::string& name) const { return dir_.file(name); }
+  std::string base() const { return run_.path("base"); }
+  const SmallRun& runs() const { return run_; }
+
+  // Writes NAME.textproto.
+  std::string run_file(const std::string& name, const std::string& section) const {
+    const std::string text = fmt::format(
+        "steps: 60 seed: 5 finetune {{ from: \"{}\" batch: 8 {} }} learning_rate {{ peak: 5e-3 "
+        "kind: LINEAR }} validation {{ every_steps: 30 }} checkpoint {{ every_steps: 20 }} device "
+        "{{ precision: \"fp32\" }}",
+        base(), section);
+    return dir_.write(name + ".textproto", text);
+  }
+  std::vector<std::string> command(const std::string& name, const std::string& section,
+                                   const std::vector<std::string>& sets = {}) const {
+    std::vector<std::string> words = {katman(), "finetune", run_file(name, section), "--set",
+                                      "directory=" + run_.path(name)};
+    for (const std::string& set : sets) words.insert(words.end(), {"--set", set});
+    return words;
+  }
+  Result finetune(const std::string& name, const std::string& section,
+                  const std::vector<std::string>& sets = {}) const {
+    return run(command(name, section, sets));
+  }
+  std::string classification() const {
+    return fmt::format("task: CLASSIFICATION train: \"{}\" held_out: \"{}\"", file("train.jsonl"),
+                       file("held-out.jsonl"));
+  }
+  std::string completion() const { return fmt::format("train: \"{}\"", file("completions.jsonl")); }
+
+ private:
+  void write(const std::string& name, uint64_t examples, uint64_t first) {
+    const std::string neutral = "abcdefg", sad = "hij", happy = "klm";
+    std::string lines;
+    for (uint64_t i = first; i < first + examples; ++i) {
+      const Key key = Key(4).at(i);
+      const bool is_happy = random_bits(key, 0) % 3 == 0;  // the majority is sad
+      const auto letter = [&](const std::string& of, uint64_t place) {
+        return of[random_bits(key, place) % of.size()];
+      };
+      const std::string text = {letter(neutral, 1), ' ', letter(is_happy ? happy : sad, 2), ' ',
+                                letter(neutral, 3)};
+      lines += json{{"text", text}, {"label", is_happy ? "happy" : "sad"}}.dump() + "\n";
+    }
+    dir_.write(name, lines);
+  }
+
+  SmallRun run_;
+  TempDir dir_;
+};
+
+const Lessons& lessons() {
+  static const Lessons lessons;
+  return lessons;
+}
+
+template <class Condition>
+void eventually(Condition condition) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (!condition()) {
+    require(std::chrono::steady_clock::now() < end, "it did not happen within a minute");
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
+json read_json(const std::string& path) { return json::parse(read_file(path)); }
+
+std::vector<json> read_lines(const std::string& path) {
+  std::vector<json> lines;
+  std::ifstream in(path);
+  for (std::string line; std::getline(in, line);) lines.push_back(json::parse(line));
+  return lines;
+}
+
+// Of the held-out file, the share that the base model gets right when it is asked which of the
+// labels it would rather say behind the text.
+double zero_shot_accuracy() {
+  const fs::path checkpoint = chosen_checkpoint(lessons().base(), -1);
+  LoadedModel model(checkpoint, "cpu", 1, "fp32");
+  const Tokenizer tokenizer = tokenizer_of(checkpoint);
+  const auto ids_of = [&](const std::string& text) {
+    std::vector<uint32_t> ids;
+    Encoder(tokenizer).encode(text, ids);
+    return std::vector<int32_t>(ids.begin(), ids.end());
+  };
+  const auto said = [&](const std::string& text, const std::string& label) {
+    std::vector<int32_t> ids = ids_of(text);
+    const size_t prompt = ids.size();
+    for (const int32_t id : ids_of(" " + label)) ids.push_back(id);
+    while (ids.size() > 32) ids.erase(ids.begin());
+    const auto logits = model.logits(ids);
+    const size_t columns = logits.size() / ids.size();
+    double log_p = 0;
+    for (size_t t = ids.size() - (ids_of(" " + label).size()); t < ids.size(); ++t) {
+      const float* row = &logits[(t - 1) * columns];
+      double sum = 0;
+      for (size_t c = 0; c < columns; ++c) sum += std::exp(row[c]);
+      log_p += row[ids[t]] - std::log(sum);
+    }
+    return prompt ? log_p : 0;
+  };
+  int right = 0, all = 0;
+  for (const json& line : read_lines(lessons().file("held-out.jsonl"))) {
+    const bool happy = said(line["text"], "happy") > said(line["text"], "sad");
+    right += (line["label"] == "happy") == happy;
+    ++all;
+  }
+  return 1.0 * right / all;
+}
+
+TEST(Finetune, a_classifier_beats_the_majority_and_its_own_zero_shot_score) {
+  const Result result = lessons().finetune("classifier", lessons().classification(),
+                                           {"steps=120", "finetune.batch=16"});
+  ASSERT_EQ(result.status, 0) << result.output;
+  const std::string directory = lessons().runs().path("classifier");
+  const json found = read_json(directory + "/evaluation.json");
+  const auto predictions = read_lines(directory + "/predictions.jsonl");
+  ASSERT_EQ(predictions.size(), 60u);
+  const auto sad = std::ranges::count(predictions, "sad", [](const json& p) { return p["label"]; });
+  const double majority = static_cast<double>(std::max<int64_t>(sad, 60 - sad)) / 60;
+  EXPECT_GT(found["accuracy"], majority + 0.1) << result.output;
+  EXPECT_GT(found["accuracy"], zero_shot_accuracy() + 0.1);
+  EXPECT_GT(found["matthews"], 0.5);
+  EXPECT_EQ(found["labels"], (json{"happy", "sad"}));
+  EXPECT_NE(result.output.find("held out: 60 examples of classification"), std::string::npos);
+  EXPECT_NE(read_file(directory + "/metrics.jsonl").find("\"macro_f1\""), std::string::npos);
+}
+
+TEST(Finetune, a_classifier_is_the_same_on_every_layout) {
+  const std::string short_run = "steps=6";
+  ASSERT_EQ(lessons().finetune("c-one", lessons().classification(), {short_run}).status, 0);
+  const auto want = lessons().runs().losses("c-one");
+  for (const std::string axis : {"tp", "pp", "dp"}) {
+    const std::string mesh = "mesh." + axis + "=2";
+    const Result result =
+        lessons().finetune("c-" + axis, lessons().classification(), {short_run, mesh});
+    ASSERT_EQ(result.status, 0) << result.output;
+    const auto got = lessons().runs().losses("c-" + axis);
+    ASSERT_EQ(got.size(), want.size());
+    for (const auto& [step, loss] : want) EXPECT_NEAR(got.at(step), loss, 1e-4 * loss) << mesh;
+  }
+}
+
+TEST(Finetune, completions_are_learned_by_heart_and_can_be_generated) {
+  const Result result = lessons().finetune("completions", lessons().completion(),
+                                           {"steps=120", "learning_rate.peak=1e-2"});
+  ASSERT_EQ(result.status, 0) << result.output;
+  const auto losses = lessons().runs().losses("completions");
+  EXPECT_LT(losses.at(119), 0.05);
+  for (const auto& [prompt, completion] : Lessons::pairs()) {
+    const Result said =
+        run({katman(), "generate", "--checkpoint", lessons().runs().path("completions"), "--prompt",
+             prompt, "--temperature", "0", "--json"});
+    ASSERT_EQ(said.status, 0) << said.output;
+    EXPECT_EQ(json::parse(said.output)["text"], completion);
+  }
+}
+
+TEST(Finetune, only_completions_are_counted) {
+  ASSERT_EQ(
+      lessons().finetune("counted", lessons().completion(), {"steps=1", "finetune.batch=4"}).status,
+      0);
+  const Tokenizer tokenizer = tokenizer_of(chosen_checkpoint(lessons().base(), -1));
+  size_t counted = 0;
+  for (const auto& [prompt, completion] : Lessons::pairs()) {
+    std::vector<uint32_t> ids;
+    Encoder(tokenizer).encode(completion, ids);
+    counted += ids.size() + 1;  // and the end
+  }
+  const auto lines = read_lines(lessons().runs().path("counted") + "/metrics.jsonl");
+  EXPECT_EQ(lines.at(0)["tokens"], counted);
+}
+
+TEST(Finetune, killed_it_goes_on_bit_for_bit_even_without_its_base) {
+  const std::string base = lessons().runs().path("moved-base");
+  fs::copy(lessons().base(), base, fs::copy_options::recursive);
+  const std::vector<std::string> sets = {"finetune.from=" + base, "steps=200"};
+  const auto section = lessons().classification();
+  ASSERT_EQ(lessons().finetune("never-killed", section, sets).status, 0);
+  Process killed(lessons().command("killed", section, sets), lessons().runs().path("k.log"));
+  eventually([] { return lessons().runs().losses("killed").size() >= 50; });
+  killed.signal(SIGKILL);
+  killed.wait();
+  fs::remove_all(base);
+  const Result resumed = lessons().finetune("killed", section, sets);
+  ASSERT_EQ(resumed.status, 0) << resumed.output;
+  EXPECT_NE(resumed.output.find("going on after step"), std::string::npos) << resumed.output;
+  EXPECT_EQ(lessons().runs().newest_checkpoint("killed"),
+            lessons().runs().newest_checkpoint("never-killed"));
+}
+
+TEST(Finetune, an_orchestrator_runs_it_like_any_run) {
+  const std::string data = lessons().runs().path("service"), log_file = data + ".log";
+  Process service({katman(), "orchestrate", "--data", data, "--listen", "127.0.0.1:0",
+                   "--dashboard=127.0.0.1:0"},
+                  log_file);
+  std::string address;
+  eventually([&] {
+    const std::string log = read_file(log_file);
+    const size_t begin = log.find("--to "), end = log.find('\n', begin);
+    if (begin == std::string::npos || end == std::string::npos) return false;
+    address = log.substr(begin + 5, end - begin - 5);
+    return true;
+  });
+  const Result submitted =
+      run({katman(), "submit", lessons().run_file("submitted", lessons().classification()), "--to",
+           address, "--set", "mesh.dp=2"});
+  ASSERT_EQ(submitted.status, 0) << submitted.output;
+  const std::string evaluation = data + "/runs/submitted/evaluation.json";
+  eventually([&] { return fs::exists(evaluation); });
+  EXPECT_GT(read_json(evaluation)["accuracy"], 0.5);
+  eventually([&] {
+    return run({katman(), "runs", "list", "--to", address}).output.find("completed") !=
+           std::string::npos;
+  });
+}
+
+TEST(Finetune, choices_similarities_and_conversations_run_to_their_end) {
+  const TempDir dir;
+  const std::string choice =
+      json{{"context", "the dog"}, {"choices", {"barks", "reads"}}, {"label", 0}}.dump();
+  const std::string three =
+      json{{"context", "a day"}, {"choices", {"reads", "barks", "ends"}}, {"label", 2}}.dump();
+  const std::string same = json{{"first", "a dog"}, {"second", "the dog"}, {"label", 1}}.dump();
+  const std::string other = json{{"first", "a dog"}, {"second", "the day"}, {"label", 0}}.dump();
+  const std::string talk = json{{"prompt", "who?"}, {"completion", "the dog"}}.dump();
+  const std::vector<std::pair<std::string, std::string>> tasks = {
+      {"MULTIPLE_CHOICE", dir.write("choice.jsonl", choice + "\n" + three + "\n")},
+      {"SIMILARITY", dir.write("similarity.jsonl", same + "\n" + other + "\n")},
+      {"CHAT", dir.write("chat.jsonl", talk + "\n")}};
+  for (const auto& [task, file] : tasks) {
+    const Result result = lessons().finetune(
+        task, fmt::format("task: {} train: \"{}\" held_out: \"{}\"", task, file, file),
+        {"steps=30", "finetune.batch=2"});
+    ASSERT_EQ(result.status, 0) << task << ": " << result.output;
+    const auto losses = lessons().runs().losses(task);
+    EXPECT_LT(losses.at(29), 0.7 * losses.at(0)) << task;
+    if (task == "CHAT") continue;
+    const json found = read_json(lessons().runs().path(task) + "/evaluation.json");
+    EXPECT_EQ(found["accuracy"], 1.0) << task;
+  }
+}
+
+TEST(Finetune, adapters_learn_beside_frozen_weights_and_whoever_loads_them_gets_the_sum) {
+  const std::string file = lessons().file("completions.jsonl");
+  const std::string section =
+      fmt::format("train: \"{}\" held_out: \"{}\" lora {{ rank: 4 }}", file, file);
+  const std::vector<std::string> sets = {"steps=80", "learning_rate.peak=2e-2", "mesh.tp=2"};
+  const Result result = lessons().finetune("lora", section, sets);
+  ASSERT_EQ(result.status, 0) << result.output;
+  const std::string directory = lessons().runs().path("lora");
+  EXPECT_EQ(run({katman(), "checkpoint", "diff", directory + "/base", lessons().base()}).status, 0);
+  const std::string inspected = run({katman(), "checkpoint", "inspect", directory}).output;
+  EXPECT_EQ(inspected.find("h.0.attn.qkv.weight"), std::string::npos) << inspected;
+
+  const double adapted = read_lines(directory + "/metrics.jsonl").back()["validation_loss"];
+  EXPECT_LT(adapted, 0.9 * lessons().runs().losses("lora").at(0)) << result.output;
+  // The first loss of a run that starts from it is that of the sum.
+  const auto first_loss = [&](const std::string& name, const std::string& from) {
+    const Result started = lessons().finetune(
+        name, lessons().completion(), {"steps=1", "finetune.batch=4", "finetune.from=" + from});
+    EXPECT_EQ(started.status, 0) << started.output;
+    return lessons().runs().losses(name).at(0);
+  };
+  EXPECT_NEAR(first_loss("from-lora", directory), adapted, 1e-3 * adapted);
+  const std::string exported = lessons().runs().path("lora-hf");
+  ASSERT_EQ(run({katman(), "checkpoint", "export", "--to", "hf", exported, directory}).status, 0);
+  const std::string imported = lessons().runs().path("lora-back");
+  ASSERT_EQ(
+      run({katman(), "checkpoint", "import", "--from", "hf", exported, "--out", imported}).status,
+      0);
+  EXPECT_NEAR(first_loss("from-export", imported), adapted, 1e-3 * adapted);
+
+  fs::rename(directory + "/base", directory + "/elsewhere");
+  const Result lost = run({katman(), "generate", "--checkpoint", directory, "--prompt", "one"});
+  EXPECT_NE(lost.status, 0);
+  EXPECT_NE(lost.output.find("keep them together"), std::string::npos) << lost.output;
+}
+
+TEST(Finetune, adapters_and_a_head_resume_bit_for_bit) {
+  const std::string section = lessons().classification() + " lora { rank: 2 on: \"qkv\" }";
+  const std::vector<std::string> whole = {"steps=40"};
+  ASSERT_EQ(lessons().finetune("lora-whole", section, whole).status, 0);
+  Process stopped(lessons().command("lora-stopped", section, whole),
+                  lessons().runs().path("s.log"));
+  eventually([] { return lessons().runs().losses("lora-stopped").size() >= 10; });
+  stopped.signal(SIGTERM);
+  EXPECT_EQ(stopped.wait(), 0);
+  ASSERT_LT(lessons().runs().losses("lora-stopped").size(), 40u);
+  ASSERT_EQ(lessons().finetune("lora-stopped", section, whole).status, 0);
+  EXPECT_EQ(lessons().runs().newest_checkpoint("lora-stopped"),
+            lessons().runs().newest_checkpoint("lora-whole"));
+}
+
+TEST(Finetune, what_cannot_work_is_refused_in_one_sentence) {
+  const std::map<std::string, std::string> refusals = {
+      {"finetune.from=/nowhere", "finetune.from: there is no /nowhere"},
+      {"finetune.train=", "finetune.train is missing"},
+      {"model.layers=3", "of model, set only dropout"},
+      {"data.corpus=x", "fine-tuning reads finetune.train"},
+      {"finetune.length=64", "finetune.length is 64, but the model has 32 positions"},
+      {"finetune.train=/nowhere.jsonl", "/nowhere.jsonl"},
+      {"finetune.task=ENTAILMENT", "train.jsonl, line 1: there is no field \"premise\""},
+      {"mesh.dp=9", "finetune.batch is 8, fewer examples than mesh.dp = 9"},
+  };
+  for (const auto& [assignment, sentence] : refusals) {
+    const Result result = lessons().finetune("refused", lessons().classification(), {assignment});
+    EXPECT_NE(result.status, 0) << assignment;
+    EXPECT_NE(result.output.find(sentence), std::string::npos) << assignment << result.output;
+    EXPECT_EQ(std::ranges::count(result.output, '\n'), 1) << result.output;
+  }
+  EXPECT_FALSE(fs::exists(lessons().runs().path("refused")));
+  const Result same =
+      lessons().finetune("same", lessons().classification(), {"directory=" + lessons().base()});
+  EXPECT_EQ(same.status, 2) << same.output;
+  EXPECT_NE(same.output.find("are of pre-training, this run is fine-tuning"), std::string::npos)
+      << same.output;
+}
+
+}  // namespace
+}  // namespace katman::testing
