@@ -83,8 +83,12 @@ def check(checks, folder, corpus, samples, kind, tied):
     checks.near(f"{word}: gradient norms", norms, their_norms, 1e-3)
     katman("checkpoint", "export", "--to", "hf", folder / f"out-{word}", run)
     ours = dict(AutoModelForCausalLM.from_pretrained(folder / f"out-{word}").named_parameters())
-    far = {name: ((ours[name] - parameter).abs().max() / parameter.abs().max()).item()
-           for name, parameter in model.named_parameters()}
+    far = {}
+    for name, parameter in model.named_parameters():
+        apart = (ours[name] - parameter).abs()
+        if name.endswith("c_attn.bias"):  # a key's bias moves no probability: its gradient is rounding, which Adam
+            apart = apart.view(3, -1)[[0, 2]]  # makes as large as a step
+        far[name] = (apart.max() / parameter.abs().max()).item()
     worst = max(far, key=far.get)
     checks.report(far[worst] <= 2e-3, f"{word}: weights after {STEPS} steps, {worst} {far[worst]:.1e} apart")
     for sets in VARIANTS if kind == "gpt2" else VARIANTS[-2:]:
