@@ -90,11 +90,12 @@ void Params::freeze(const std::function<bool(const Param&)>& which) {
   for (Param& param : params_) param.frozen = which(param);
 }
 
-void Params::allocate(Backend& backend, DType value_type, int64_t bucket_elements, int64_t pad_to) {
+void Params::allocate(Backend& backend, DType value_type, int64_t bucket_elements, int64_t pad_to,
+                      bool gradients) {
   require(buckets_.empty() && frozen_.empty(), "the buckets are laid out already");
-  lay_out(buckets_, backend, value_type, bucket_elements, pad_to, false);
-  lay_out(frozen_, backend, value_type, bucket_elements, pad_to, true);
-  share_scratch(backend);
+  lay_out(buckets_, backend, value_type, bucket_elements, pad_to, false, gradients);
+  lay_out(frozen_, backend, value_type, bucket_elements, pad_to, true, false);
+  if (gradients) share_scratch(backend);
 }
 
 void Params::share_scratch(Backend& backend) {
@@ -109,14 +110,14 @@ void Params::share_scratch(Backend& backend) {
 }
 
 void Params::lay_out(std::deque<Bucket>& buckets, Backend& backend, DType value_type,
-                     int64_t bucket_elements, int64_t pad_to, bool frozen) {
+                     int64_t bucket_elements, int64_t pad_to, bool frozen, bool gradients) {
   for (const bool decay : {true, false}) {
     int64_t size = 0;
     const auto close = [&] {
       if (size == 0) return;
       Bucket& bucket = buckets.back();
       bucket.value = zeros(backend, round_up(size, pad_to), value_type);
-      if (!frozen) bucket.grad = zeros(backend, round_up(size, pad_to), DType::f32);
+      if (gradients) bucket.grad = zeros(backend, round_up(size, pad_to), DType::f32);
       slice_bucket(bucket);
       size = 0;
     };

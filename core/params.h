@@ -60,8 +60,10 @@ class Params {
   // with decay and no-decay params apart, each padded to a multiple of `pad_to` elements (lcm of
   // replica count and a cache line); everything is 0. Frozen params lie in buckets of their own
   // that have values alone. Of theirs, only vectors have a `grad`: one scratch for all, that norms
-  // write to and nobody reads.
-  void allocate(Backend& backend, DType value_type, int64_t bucket_elements, int64_t pad_to);
+  // write to and nobody reads. Without `gradients`, who only asks the model saves their memory:
+  // every `grad` is empty.
+  void allocate(Backend& backend, DType value_type, int64_t bucket_elements, int64_t pad_to,
+                bool gradients = true);
   // Fills the values with initial_values().
   void initialise(Backend& backend, Key seed);
 
@@ -77,7 +79,7 @@ class Params {
 
  private:
   void lay_out(std::deque<Bucket>& buckets, Backend& backend, DType value_type,
-               int64_t bucket_elements, int64_t pad_to, bool frozen);
+               int64_t bucket_elements, int64_t pad_to, bool frozen, bool gradients);
   void share_scratch(Backend& backend);
 
   std::deque<Param> params_;

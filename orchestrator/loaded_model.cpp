@@ -1,19 +1,34 @@
 #include "orchestrator/loaded_model.h"
 
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+#include <thread>
+
 #include "orchestrator/rank_device.h"
-#include "parallel/comm/alone.h"
+#include "parallel/comm/device_world.h"
 
 namespace katman {
 namespace fs = std::filesystem;
 namespace {
 
 DType type_named(const std::string& precision) {
-  require_usage(precision == "fp32" || precision == "bf16", "--precision {}: use fp32 or bf16",
-                precision);
   return precision == "fp32" ? DType::f32 : DType::bf16;
 }
 
-StageRange whole(const GptConfig& config) { return {0, config.layers, true, true}; }
+// A rank may wait for a person's next request.
+constexpr std::chrono::hours longest_transfer{24 * 30};
+
+StageRange stage_of(const GptConfig& config, const Mesh& mesh, int rank) {
+  return split_layers(config, mesh.pp)[static_cast<size_t>(mesh.place(rank).pp)];
+}
+
+// Ranks of one machine share its cores.
+int threads_of(const ModelOptions& options) {
+  if (options.threads > 0 || options.mesh.size() == 1) return options.threads;
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  return std::max(1, cores / options.mesh.size());
+}
 
 }  // namespace
 
@@ -40,19 +55,28 @@ Tokenizer tokenizer_of(const fs::path& checkpoint) {
   return Tokenizer::load(file.string());
 }
 
-LoadedModel::LoadedModel(const fs::path& checkpoint, const std::string& device, int threads,
-                         const std::string& precision)
+void ModelOptions::check(const GptConfig& model) const {
+  require_usage(precision == "fp32" || precision == "bf16", "--precision {}: use fp32 or bf16",
+                precision);
+  require_usage(mesh.dp >= 1, "mesh.dp = {} must be at least 1", mesh.dp);
+  model.check(mesh.tp, mesh.pp);
+}
+
+LoadedModel::LoadedModel(const fs::path& checkpoint, const ModelOptions& options, Comm& host)
     : info_(read_checkpoint_info(checkpoint)),
-      backend_(make_backend(device_of_rank(device, {}), threads)),
-      comm_(make_comm_of_one(backend_->queue(), "generation")),
-      context_{*backend_, *comm_, type_named(precision), false, Key(0)},
-      stage_(info_.model, whole(info_.model), context_, params_),
-      generator_(info_.model, stage_, *backend_) {
+      backend_(
+          (options.check(info_.model),
+           make_backend(device_of_rank(options.device, local_place(host)), threads_of(options)))),
+      world_(device_world(host, *backend_, longest_transfer)),
+      groups_(options.mesh, *world_),
+      context_{*backend_, *groups_.tp, type_named(options.precision), false, Key(0)},
+      stage_(info_.model, stage_of(info_.model, options.mesh, host.rank()), context_, params_),
+      reader_(info_.model, {&stage_}, context_, *groups_.pp) {
   load(checkpoint);
 }
 
 void LoadedModel::load(const fs::path& checkpoint) {
-  params_.allocate(*backend_, context_.activation, int64_t{16} << 20, 16);
+  params_.allocate(*backend_, context_.activation, int64_t{16} << 20, 16, false);
   for (const Param& param : params_.all()) {
     Piece piece;
     piece.name = param.name;
@@ -68,17 +92,11 @@ void LoadedModel::load(const fs::path& checkpoint) {
 }
 
 std::vector<float> LoadedModel::logits(std::span<const int32_t> ids) {
-  const auto count = static_cast<int64_t>(ids.size());
-  require_usage(count >= 1 && count <= info_.model.sequence,
-                "{} tokens were given; this model reads 1 to {} at a time", count,
-                info_.model.sequence);
-  Tape tape(Micro{.sequences = 1, .length = count, .training = false, .document_start = {}}, false);
-  const Tensor input = backend_->empty({count}, DType::i32);
-  backend_->upload(ids.data(), input);
-  const Tensor logits = stage_.logits(stage_.forward(input, tape));
-  std::vector<float> host(static_cast<size_t>(logits.elements()));
-  backend_->download(logits, host.data());
-  return host;
+  const Unread whole{ids};
+  const Hidden hidden = reader_.read({&whole, 1});
+  std::vector<int32_t> rows(ids.size());
+  std::iota(rows.begin(), rows.end(), 0);
+  return reader_.logits(hidden, rows);
 }
 
 }  // namespace katman

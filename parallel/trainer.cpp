@@ -237,6 +237,12 @@ Trainer::Examination Trainer::examine(const Samples& samples, int64_t first, int
   return found;
 }
 
+Reader Trainer::reader() {
+  std::vector<GptStage*> layers;
+  for (ModelStage& stage : parts_->stages) layers.push_back(&stage.layers());
+  return Reader(parts_->config.model, layers, parts_->context, *parts_->groups.pp);
+}
+
 int64_t Trainer::next_step() const { return parts_->next_step; }
 
 void Trainer::resume(int64_t next) {

@@ -11,6 +11,7 @@
 #include "core/backend.h"
 #include "core/comm.h"
 #include "core/model/gpt.h"
+#include "core/model/reader.h"
 #include "parallel/batch.h"
 #include "parallel/groups.h"
 #include "parallel/mesh.h"
@@ -109,6 +110,10 @@ class Trainer {
     std::vector<float> scores;
   };
   Examination examine(const Samples& samples, int64_t first, int64_t count);
+
+  // Who asks the model as it is now, between steps, on all ranks of a replica alike. The trainer
+  // outlives it.
+  Reader reader();
 
   int64_t next_step() const;
   // After a load into optimizer().pieces(): values follow the masters, and training goes on with

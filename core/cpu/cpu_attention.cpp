@@ -82,6 +82,7 @@ void CpuBackend::attention_cached(const Tensor& qkv, const AttentionShape& s, in
       std::copy_n(k, d * size, cached(k_cache, sequence, position, group));
       std::copy_n(k + d * size, d * size, cached(v_cache, sequence, position, group));
     }
+  if (past == 0) return attention(qkv, s, out, empty({s.heads(), tokens}, DType::f32));
   const Tensor scores = empty({threads_, past + s.length + 16}, DType::f32);
   const float scale = 1 / std::sqrt(static_cast<float>(d));
   parallel_items(threads_, tokens * s.heads(), [&](int64_t item, int thread) {

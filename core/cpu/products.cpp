@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/cpu/few_rows.h"
 #include "core/cpu/kernels/kernels.h"
 #include "core/cpu/parallel.h"
 
@@ -75,8 +76,7 @@ struct Products::Parts {
   Tensor widened(const Tensor& t);
 };
 
-Products::Products(Pool& pool, int threads)
-    : parts_(std::make_unique<Parts>(pool, threads)) {}
+Products::Products(Pool& pool, int threads) : parts_(std::make_unique<Parts>(pool, threads)) {}
 Products::~Products() = default;
 
 const char* Products::instruction_set() {
@@ -191,6 +191,9 @@ void Products::Parts::multiply_widened(const Gemm& g) {
 }
 
 void Products::run(const Gemm& g) {
+  const GemmSize size = check_gemm(g);
+  if (is_few_rows(g, size))
+    return multiply_few_rows(g, size, has_bias(g), parts_->pool, parts_->threads);
   const bool widen = g.a && g.a.dtype() == DType::bf16 && !parts_->native_bf16;
   try {
     if (widen)

@@ -18,7 +18,7 @@ class Products {
   ~Products();
 
   // C = op(A) op(B), + C with `accumulate`, + bias when the epilogue has one. What else the
-  // epilogue says is the caller's.
+  // epilogue says is the caller's. A few rows times a weight go by core/cpu/few_rows.h.
   void run(const Gemm& g);
   // Packed weights are stale.
   void weights_changed();

@@ -1,4 +1,4 @@
-// Text from a trained model, token by token.
+// Text from a trained model, token by token, many texts at a time.
 #pragma once
 
 #include <cstdint>
@@ -6,50 +6,43 @@
 #include <span>
 #include <vector>
 
-#include "core/model/gpt.h"
+#include "core/model/reader.h"
+#include "core/model/sampling.h"
 
 namespace katman {
 
-// How the next token is drawn from the model's distribution.
-struct Sampling {
-  float temperature = 1;  // logits are divided by it; 0: always the most likely token
-  int64_t top_k = 0;      // > 0: only the k most likely tokens (Fan et al., 2018)
-  float top_p = 1;  // < 1: only the fewest most likely tokens that together reach it (Holtzman et
-                    // al., 2020), after top_k
-  uint64_t seed = 0;
-
-  void check() const;  // throws UsageError naming the field
+// A text to be continued.
+struct Prompt {
+  std::vector<int32_t> ids;  // at least one, at most the model's positions
+  Sampling sampling = {};
+  int64_t most = 100;        // new tokens
+  int64_t alternatives = 0;  // how many of the likeliest tokens to report at each position
 };
 
-// The token drawn for position `index` of a text: a pure function of its arguments. Throws Error
-// when the logits are not numbers.
-int32_t sample(std::span<const float> logits, const Sampling& sampling, uint64_t index);
-
-// Continues one text with a stage that is the whole model, on every tensor rank alike. Keys and
-// values of past tokens are cached; when the positions are used up, the second half of the text is
-// read again and becomes the past.
-class Generator {
- public:
-  // stage and backend outlive this. The stage was built without sequence parallelism.
-  Generator(const GptConfig& config, GptStage& stage, Backend& backend);
-
-  // The model's logits [vocabulary] for the token after all tokens given so far and `tokens` (at
-  // least one).
-  std::vector<float> read(std::span<const int32_t> tokens);
-
- private:
-  GptConfig config_;
-  GptStage& stage_;
-  Backend& backend_;
-  std::vector<KvCache> caches_;  // [layer]
-  std::vector<int32_t> text_;    // all tokens given so far
-  int64_t past_ = 0;             // how many of its last tokens the caches hold
+// One new token. Probabilities are the model's own: before penalty, temperature, top-k and top-p.
+struct Drawn {
+  int32_t id = 0;
+  double log_probability = 0;
+  std::vector<std::pair<int32_t, float>> alternatives = {};  // the likeliest first
 };
 
-// Calls `on_token` for each new token as soon as it is known, until it returns false, `end` was
-// drawn (it is not passed on; < 0: no such token) or there are `most` tokens. Returns them.
-std::vector<int32_t> generate(Generator& generator, std::span<const int32_t> prompt, int64_t most,
-                              const Sampling& sampling, int32_t end,
-                              const std::function<bool(int32_t)>& on_token);
+enum class Ending {
+  length,   // as many tokens as were asked for
+  end,      // the end token was drawn; it is not passed on
+  stopped,  // on_token said so
+};
+
+struct Listener {
+  // Each new token of prompts[text] as soon as it is known; false: enough.
+  std::function<bool(size_t text, const Drawn& drawn)> on_token;
+  std::function<void(size_t text, Ending ending)> on_end = [](size_t, Ending) {};
+};
+
+// Continues all prompts, up to `together` of them in one batch; when one ends, the next takes its
+// place. What becomes of a prompt does not depend on its company, but for rounding. When a text has
+// used up the positions, its second half is read again and becomes its past. end < 0: no token ends
+// a text. Every rank of the model calls this alike and hears the same.
+void generate(Reader& reader, std::span<const Prompt> prompts, int32_t end, int64_t together,
+              const Listener& listener);
 
 }  // namespace katman

@@ -5,7 +5,6 @@
 
 #include "core/model/block.h"
 #include "core/model/embedding.h"
-#include "core/model/head.h"
 #include "core/model/norm.h"
 
 namespace katman {
@@ -118,6 +117,11 @@ Tensor GptStage::backward(const Tensor& dy, Tape& tape,
   if (!p.embedding) return d;
   const Tensor ids = tape.pop();
   return p.embedding->backward(d, ids, tape);
+}
+
+std::vector<TokenScore> GptStage::scores(const Tensor& h, const Tensor& targets) {
+  require(parts_->head.has_value(), "scores were asked of a stage without the head");
+  return parts_->head->scores(h, targets);
 }
 
 Tensor GptStage::logits(const Tensor& h) {

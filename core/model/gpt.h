@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/model/config.h"
+#include "core/model/head.h"
 #include "core/model/module.h"
 #include "core/params.h"
 
@@ -44,6 +45,8 @@ class GptStage {
   // was told to postpone.
   Tensor backward(const Tensor& dy, Tape& tape,
                   const std::function<void(int64_t layer)>& layer_done = {});
+  // What the model says about targets i32 [rows] after rows of h, the same on every tp rank. [row]
+  std::vector<TokenScore> scores(const Tensor& h, const Tensor& targets);
   // Logits f32 [rows, vocabulary] for generation, whole on every tp rank (gathered, unpadded).
   Tensor logits(const Tensor& h);
 

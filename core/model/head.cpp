@@ -1,6 +1,7 @@
 #include "core/model/head.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/model/rows.h"
 
@@ -16,15 +17,25 @@ Tensor Head::product(const Tensor& h, DType type) const {
   return g.c;
 }
 
-void Head::row_losses(const Tensor& logits, const Tensor& targets, bool grad,
-                      const Tensor& loss) const {
+int64_t Head::chunks_of(int64_t rows, DType type) const {
+  const int64_t row_bytes = table_.padded_value.extent(0) * bytes_of(type);
+  return std::clamp<int64_t>(rows * row_bytes / chunk_bytes_ + 1, 1, rows);
+}
+
+Tensor Head::all_stats(const Tensor& logits, const Tensor& targets) const {
   const Comm& tp = context_.tp;
-  const int64_t rows = logits.extent(0), begin = table_.mine.begin[0], mine = table_.mine.extent[0];
+  const int64_t rows = logits.extent(0);
   const Tensor all = context_.backend.empty({tp.size(), rows, 3}, DType::f32);
   const Tensor stats = all.slice(tp.rank(), 1).view({rows, 3});
-  context_.backend.xent_stats(logits, targets, begin, mine, stats);
+  context_.backend.xent_stats(logits, targets, table_.mine.begin[0], table_.mine.extent[0], stats);
   context_.tp.all_gather(stats, all).wait();
-  context_.backend.xent_finish(logits, targets, begin, mine, all, grad, loss);
+  return all;
+}
+
+void Head::row_losses(const Tensor& logits, const Tensor& targets, bool grad,
+                      const Tensor& loss) const {
+  context_.backend.xent_finish(logits, targets, table_.mine.begin[0], table_.mine.extent[0],
+                               all_stats(logits, targets), grad, loss);
 }
 
 void Head::add_table_grad(const Tensor& dlogits, const Tensor& h) const {
@@ -44,8 +55,7 @@ Tensor Head::loss(const Tensor& h, const Tensor& targets, const Tensor& loss_sum
   const int64_t rows = h_rows.extent(0);
   require(targets.elements() == rows, "{} targets were given for {} rows", targets.elements(),
           rows);
-  const int64_t row_bytes = table_.padded_value.extent(0) * bytes_of(context_.activation);
-  const int64_t chunks = std::clamp<int64_t>(rows * row_bytes / chunk_bytes_ + 1, 1, rows);
+  const int64_t chunks = chunks_of(rows, context_.activation);
   const Tensor loss = backend.empty({rows}, DType::f32);
   const Tensor dh = grad ? context_.empty(h_rows.shape()) : Tensor();
   Tensor dh_mine;
@@ -73,6 +83,31 @@ Tensor Head::loss(const Tensor& h, const Tensor& targets, const Tensor& loss_sum
   if (weight != 1) backend.scale(loss, weight);
   backend.sum(loss, loss_sum);
   return dh_mine;
+}
+
+std::vector<TokenScore> Head::scores(const Tensor& h, const Tensor& targets) const {
+  const int64_t rows = h.extent(0), ranks = context_.tp.size(),
+                chunks = chunks_of(rows, DType::f32);
+  std::vector<TokenScore> scores;
+  for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+    const int64_t first = rows * chunk / chunks, count = rows * (chunk + 1) / chunks - first;
+    const Tensor logits = product(h.slice(first, count), DType::f32);
+    const Tensor stats = all_stats(logits, targets.flat().slice(first, count));
+    std::vector<float> host(static_cast<size_t>(stats.elements()));  // [tp, count, 3]
+    context_.backend.download(stats, host.data());
+    for (int64_t row = 0; row < count; ++row) {
+      float maximum = -INFINITY, total = 0, target = 0;
+      for (int64_t rank = 0; rank < ranks; ++rank)
+        maximum = std::max(maximum, host[static_cast<size_t>(3 * (rank * count + row))]);
+      for (int64_t rank = 0; rank < ranks; ++rank) {
+        const float* part = &host[static_cast<size_t>(3 * (rank * count + row))];
+        total += part[1] * std::exp(part[0] - maximum);
+        target += part[2];
+      }
+      scores.push_back({target - maximum - std::log(total), target - maximum});
+    }
+  }
+  return scores;
 }
 
 Tensor Head::logits(const Tensor& h) const {

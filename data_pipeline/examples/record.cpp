@@ -123,12 +123,14 @@ Record parse_record(std::string_view line, Task task, const std::string& end_of_
       return chat(object);
     case Task::classification:
       return {{framed({text_field(object, "text")}, {})}, label_field(object), -1};
-    case Task::entailment:
-      return pair(text_field(object, "premise"), text_field(object, "hypothesis"), false,
-                  label_field(object));
-    case Task::similarity:
-      return pair(text_field(object, "first"), text_field(object, "second"), true,
-                  label_field(object));
+    case Task::entailment: {
+      const auto premise = text_field(object, "premise");  // asked for first, and missed first
+      return pair(premise, text_field(object, "hypothesis"), false, label_field(object));
+    }
+    case Task::similarity: {
+      const auto first = text_field(object, "first");
+      return pair(first, text_field(object, "second"), true, label_field(object));
+    }
     case Task::multiple_choice:
       return multiple_choice(object);
   }

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "orchestrator/bench/gemm.h"
+#include "orchestrator/bench/generate.h"
 #include "orchestrator/bench/step.h"
 #include "orchestrator/bench/tokenize.h"
 #include "orchestrator/cli/cli.h"
@@ -94,6 +95,29 @@ Json to_json(const GemmReport& report) {
           {"products", products}};
 }
 
+void show(const GenerateFigures& figures) {
+  fmt::print("device            {}\n", figures.device);
+  fmt::print("seconds per step  {:.5f} (median)\n", figures.median_s);
+  fmt::print("tokens/s          {:.1f} (prompts: {:.1f})\n", figures.tokens_per_s,
+             figures.prompt_tokens_per_s);
+  fmt::print("weights           {:.1f} MB read for a step\n",
+             static_cast<double>(figures.weight_bytes) * 1e-6);
+  fmt::print("bandwidth         {:.1f} GB/s (reading 1 GB, the same threads)\n",
+             figures.bandwidth * 1e-9);
+  fmt::print("of the bandwidth  {:.1f} % = weights / seconds per step / bandwidth\n",
+             100 * figures.bandwidth_share);
+}
+
+Json to_json(const GenerateFigures& figures) {
+  return {{"device", figures.device},
+          {"tokens_per_s", figures.tokens_per_s},
+          {"prompt_tokens_per_s", figures.prompt_tokens_per_s},
+          {"median_s", figures.median_s},
+          {"weight_bytes", figures.weight_bytes},
+          {"bandwidth", figures.bandwidth},
+          {"bandwidth_share", figures.bandwidth_share}};
+}
+
 void show(const TokenizeFigures& figures) {
   fmt::print("text          {}: {:.1f} MB, {:.2f} bytes per token\n", figures.text,
              static_cast<double>(figures.bytes) * 1e-6, figures.bytes_per_token);
@@ -163,6 +187,17 @@ void add_gemm(CLI::App& parent) {
   command->footer("Example: katman bench gemm --preset gpt2-355m --precision fp32");
 }
 
+void add_generate_bench(CLI::App& parent) {
+  auto bench = std::make_shared<GenerateBench>();
+  auto* command = add_bench_command(parent, "generate", "writing text, against memory bandwidth",
+                                    bench, run_generate_bench);
+  add_device_options(*command, *bench);
+  command->add_option("--batch", bench->batch, "texts at a time")->capture_default_str();
+  command->add_option("--prompt", bench->prompt, "tokens of each prompt")->capture_default_str();
+  command->add_option("--tokens", bench->tokens, "timed steps")->capture_default_str();
+  command->footer("Example: katman bench generate --preset gpt2-124m --precision bf16");
+}
+
 void add_tokenize(CLI::App& parent) {
   auto bench = std::make_shared<TokenizeBench>();
   auto* command = add_bench_command(parent, "tokenize", "one core encoding, decoding and learning",
@@ -185,6 +220,7 @@ void add_bench(CLI::App& app) {
   bench->footer("Example: katman bench step --preset gpt2-124m");
   add_step(*bench);
   add_gemm(*bench);
+  add_generate_bench(*bench);
   add_tokenize(*bench);
 }
 

@@ -43,6 +43,7 @@ int run_command_line(int argc, char** argv) {
   add_train(app);
   add_finetune(app);
   add_generate(app);
+  add_eval(app);
   add_checkpoint(app);
   add_bench(app);
   add_schedule(app);

@@ -21,6 +21,7 @@ void add_data(CLI::App& app);
 void add_train(CLI::App& app);
 void add_finetune(CLI::App& app);
 void add_generate(CLI::App& app);
+void add_eval(CLI::App& app);
 void add_checkpoint(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_schedule(CLI::App& app);

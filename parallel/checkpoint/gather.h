@@ -1,7 +1,8 @@
-// One number from every rank, for decisions that all must take alike.
+// One value from every rank, for decisions that all must take alike.
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "core/backend.h"
@@ -11,5 +12,6 @@ namespace katman {
 
 // Collective. What every rank gave. [rank]
 std::vector<int64_t> gather(Comm& comm, Backend& backend, int64_t mine);
+std::vector<std::string> gather(Comm& comm, Backend& backend, const std::string& mine);
 
 }  // namespace katman

@@ -69,6 +69,7 @@ class ModelStage : public StageWork {
   void begin(const Pass& pass);
   // What the loss since begin() is a sum over: targets, or with a task head examples.
   int64_t counted() const { return counted_; }
+  GptStage& layers() { return layers_; }
 
   Tensor forward(int micro, const Tensor& x) override;
   Tensor backward(int micro, const Tensor& dy, bool postpone_weights) override;

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "orchestrator/loaded_model.h"
+#include "parallel/comm/threads.h"
 #include "tests/support/small_run.h"
 
 namespace katman::testing {
@@ -113,7 +114,9 @@ std::vector<json> read_lines(const std::string& path) {
 // labels it would rather say behind the text.
 double zero_shot_accuracy() {
   const fs::path checkpoint = chosen_checkpoint(lessons().base(), -1);
-  LoadedModel model(checkpoint, "cpu", 1, "fp32");
+  ThreadWorld world(1);
+  const auto alone = world.comm(0);
+  LoadedModel model(checkpoint, {.device = "cpu", .threads = 1, .mesh = {}}, *alone);
   const Tokenizer tokenizer = tokenizer_of(checkpoint);
   const auto ids_of = [&](const std::string& text) {
     std::vector<uint32_t> ids;

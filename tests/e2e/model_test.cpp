@@ -5,6 +5,7 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "parallel/checkpoint/checkpoint.h"
 #include "tests/support/small_run.h"
@@ -77,6 +78,84 @@ TEST(Generate, what_cannot_be_is_refused_in_one_sentence) {
   const Result nowhere = katman_with({"generate", "--checkpoint", "/nowhere", "--prompt", "x"});
   EXPECT_EQ(nowhere.status, 2);
   EXPECT_TRUE(has(nowhere.output, "there is no directory /nowhere")) << nowhere.output;
+}
+
+// What a shell says to `command`, with our standard error left out.
+std::vector<nlohmann::json> lines_of(const std::string& command) {
+  const Result result = run({"/bin/sh", "-c", command + " 2> /dev/null"});
+  std::vector<nlohmann::json> lines;
+  std::istringstream stream(result.output);
+  for (std::string line; std::getline(stream, line);) lines.push_back(nlohmann::json::parse(line));
+  return lines;
+}
+
+TEST(Generate, requests_from_standard_input_are_answered_token_by_token) {
+  const std::string command =
+      "printf '%s\\n' '{\"prompt\": \"the \", \"tokens\": 4, \"id\": \"a\", \"logprobs\": 2}' "
+      "'{\"tokns\": 4}' '{\"prompt\": \"a\", \"tokens\": 2, \"temperature\": 0}' | " +
+      katman() + " generate --json-lines --checkpoint " + trained().path("run");
+  const auto lines = lines_of(command);
+  ASSERT_GE(lines.size(), 8u);
+  EXPECT_EQ(lines[0]["event"], "ready");
+  std::string text;
+  for (size_t i = 1; i <= 4; ++i) {
+    EXPECT_EQ(lines[i]["event"], "token");
+    EXPECT_EQ(lines[i]["top"].size(), 2u);
+    text += lines[i]["text"].get<std::string>();
+  }
+  EXPECT_EQ(lines[5]["event"], "done");
+  EXPECT_EQ(lines[5]["id"], "a");
+  EXPECT_TRUE(lines[5]["text"].get<std::string>().starts_with(text));
+  EXPECT_EQ(lines[6]["event"], "error");
+  EXPECT_TRUE(has(lines[6]["error"], "\"tokns\" is not a field")) << lines[6];
+  EXPECT_EQ(lines.back()["ids"].size(), 2u);
+}
+
+TEST(Generate, a_file_of_requests_is_answered_alike_on_one_rank_and_on_four) {
+  const std::string file = trained().path("requests.jsonl");
+  std::ofstream(file) << R"({"prompt": "the ", "tokens": 6, "seed": 4})"
+                         "\n"
+                      << R"({"prompt": "a b c d e f g", "tokens": 3, "stop": [" "]})"
+                         "\n"
+                      << R"({"ids": [5, 6], "tokens": 9, "repetition_penalty": 1.2})"
+                         "\n";
+  const auto answers = [&](const std::string& more) {
+    std::map<int, nlohmann::json> by_id;
+    for (const auto& line : lines_of(katman() + " generate --checkpoint " + trained().path("run") +
+                                     " --requests " + file + more))
+      by_id[line["id"].get<int>()] = line["ids"];
+    return by_id;
+  };
+  const auto one = answers("");
+  EXPECT_EQ(one.size(), 3u);
+  EXPECT_EQ(answers(" --tp 2 --pp 2"), one);
+  EXPECT_EQ(answers(" --together 1"), one);
+}
+
+TEST(Eval, tasks_are_asked_on_replicas_and_in_one_process_with_the_same_result) {
+  const std::string task = trained().path("task.jsonl");
+  std::ofstream(task) << R"({"task": "t", "kind": "multiple_choice"})"
+                         "\n"
+                      << R"({"question": "the", "choices": ["a", "bcd", "e"], "answer": 0})"
+                         "\n"
+                      << R"({"question": "what", "choices": ["x y", "z"], "answer": "z"})"
+                         "\n"
+                      << R"({"question": "when", "choices": ["now", "zz"], "answer": 1})"
+                         "\n";
+  const std::string command = katman() + " eval --json --shots 1 --checkpoint " +
+                              trained().path("run") + " --tasks " + task;
+  const auto alone = lines_of(command);
+  ASSERT_EQ(alone.size(), 1u);
+  const auto& result = alone[0]["results"][0];
+  EXPECT_EQ(result["examples"], 3);
+  EXPECT_TRUE(result["metrics"].contains("acc_norm")) << result;
+  const auto shared = lines_of(command + " --dp 2 --tp 2");
+  ASSERT_EQ(shared.size(), 1u);
+  EXPECT_EQ(shared[0]["results"][0]["metrics"], result["metrics"]);
+  const Result refused =
+      katman_with({"eval", "--checkpoint", trained().path("run"), "--tasks", task, "--shots", "3"});
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_TRUE(has(refused.output, "3 shots are wanted, and t has only 2")) << refused.output;
 }
 
 TEST(TrainAgain, another_model_than_the_saved_one_is_refused_and_leaves_no_trace) {

@@ -100,9 +100,11 @@ TEST(FarDevice, validates_and_generates_as_the_host_does) {
     GptStage stage(config.model, {0, config.model.layers, true, true}, context, params);
     params.allocate(*backend, DType::f32, 1 << 20, 16);
     params.initialise(*backend, Key(3));
-    Generator generator(config.model, stage, *backend);
-    const std::vector<int32_t> prompt = {1, 2, 3};
-    texts.push_back(generate(generator, prompt, 12, {.seed = 5}, -1, [](int32_t) { return true; }));
+    Reader reader(config.model, {&stage}, context, *comm);
+    const Prompt prompt{.ids = {1, 2, 3}, .sampling = {.seed = 5}, .most = 12};
+    std::vector<int32_t>& text = texts.emplace_back();
+    generate(reader, {&prompt, 1}, -1, 1,
+             {[&](size_t, const Drawn& drawn) { return text.push_back(drawn.id), true; }});
   }
   EXPECT_EQ(losses[0], losses[1]);
   EXPECT_EQ(texts[0], texts[1]);
