@@ -356,6 +356,7 @@ bool Run::step(const StopSignals& signals) {
   Wishes wishes = link_ ? link_->wishes() : Wishes();
   wishes.stop |= signals.requested();
   at(TRAINING);
+  waiting_.take_s();  // what came before the step: a validation, a save
   const StepReport report = trainer_.step(wishes);
   skipped_ += report.skipped;
   tokens_ += report.tokens;

@@ -22,7 +22,8 @@ void begin_from_checkpoint(const fs::path& from, int64_t step, const fs::path& t
     for (const auto& file : fs::directory_iterator(from / "checkpoints" / found->directory))
       fs::create_hard_link(file.path(), saved / file.path().filename());
     CommitLog log(to / "checkpoints", files);
-    log.commit(log.start(found->generation), *found, {});
+    // A checkpoint's directory is named after the generation that committed it.
+    log.commit(log.start(found->generation - 1), *found, {});
   } catch (...) {
     std::error_code ignored;
     fs::remove_all(to, ignored);

@@ -82,6 +82,7 @@ struct Dashboard::Parts {
     server.new_task_queue = [] { return new httplib::ThreadPool(threads); };
     server.set_payload_max_length(longest_body);
     server.set_keep_alive_timeout(2);
+    server.set_tcp_nodelay(true);
     server.set_pre_routing_handler(
         [this](const auto& request, auto& response) { return admit(request, response); });
     server.set_error_handler([](const auto&, auto& response) {

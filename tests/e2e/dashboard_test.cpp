@@ -137,8 +137,11 @@ TEST(Dashboard, shows_where_the_time_went_what_ranks_did_and_what_a_step_read) {
   const auto get = [&](const char* path) { return nlohmann::json::parse(browser.Get(path)->body); };
   double all = 0;
   std::map<std::string, double> spent;
-  for (const auto& share : get("/api/run?run=seen").at("time_spent"))
+  const auto run = get("/api/run?run=seen");
+  for (const auto& share : run.at("time_spent"))
     all += spent[share.at("what")] = share.at("seconds");
+  for (const char* what : {"productive", "checkpointing", "validating"})
+    ASSERT_TRUE(spent.contains(what)) << what << run.at("time_spent");
   EXPECT_GT(spent.at("productive"), 0);
   EXPECT_GT(spent.at("checkpointing"), 0);
   EXPECT_GT(spent.at("validating"), 0);
@@ -216,6 +219,7 @@ TEST(Dashboard, more_requests_than_anybody_needs_are_refused) {
   const Service service("dashboard-flood");
   httplib::Client browser(service.dashboard());
   browser.set_keep_alive(true);
+  browser.set_tcp_nodelay(true);
   int refused = 0;
   for (int i = 0; i < 5000 && !refused; ++i) refused += browser.Get("/healthz")->status == 429;
   EXPECT_EQ(refused, 1);

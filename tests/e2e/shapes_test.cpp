@@ -106,7 +106,10 @@ TEST(Shapes, the_example_runs_can_be_run) {
   for (const auto& entry : std::filesystem::directory_iterator(KATMAN_SOURCE_DIR "/deploy/runs")) {
     const Result result = run({katman(), "train", entry.path().string(), "--check", "--set",
                                "data.corpus=" + small_run().corpus()});
-    EXPECT_EQ(result.status, 0) << entry.path() << result.output;
+    if (entry.path().filename().string().starts_with("finetune"))  // complete but for its model
+      EXPECT_NE(result.output.find("finetune.from is missing"), std::string::npos) << entry.path();
+    else
+      EXPECT_EQ(result.status, 0) << entry.path() << result.output;
   }
 }
 
