@@ -124,12 +124,17 @@ class PageTest(unittest.TestCase):
     def state(self):
         return self.browser.js("document.querySelector('.head .state').textContent")
 
+    def wait_for(self, state, generation=r"\d+"):
+        """Until the page shows the state of a generation; the list that it lives on is up to a second old."""
+        self.browser.until(f"document.querySelector('.head .state').textContent === '{state}' && /generation {generation} /.test(document.querySelector('.about').textContent)", 150)
+
     def press(self, verb):
         """Presses a button and gives what the page says at the end."""
         self.browser.until(f"!document.querySelector('#{verb}').disabled")
+        self.browser.js("document.querySelector('#answer').className = 'answer'")
         self.browser.click("#" + verb)
         if verb == "KILL_RUN":
-            self.browser.until("document.querySelector('dialog[open] #really')")
+            self.browser.until("Boolean(document.querySelector('dialog[open] #really'))")
             self.browser.click("#really")
         self.browser.until("/done|refused/.test(document.querySelector('#answer').className)", 60)
         return self.browser.js("document.querySelector('#answer').textContent")
@@ -147,35 +152,35 @@ class PageTest(unittest.TestCase):
         self.assertIn("on 1 ranks", plan)
         self.browser.click("#send")
         self.browser.until("location.hash === '#run/formed'")
-        self.browser.until("document.querySelector('.head .state').textContent === 'completed'")
+        self.wait_for("completed")
         self.browser.errors = [error for error in self.browser.errors if "400" not in error]  # the complaint
         self.assertEqual(self.browser.errors, [])
 
     def test_2_every_button_does_what_it_says(self):
         self.service.submit("pressed")
         self.show("run/pressed")
-        self.browser.until("document.querySelector('.head .state').textContent === 'running'")
+        self.wait_for("running")
         said = self.press("CHECKPOINT_NOW")
         step = re.search(r"done, .* at step (\d+)", said)[1]
         self.assertTrue(list(self.service.directory("pressed").glob(f"checkpoints/step-{int(step):08d}.*/manifest*")), said)
         self.assertIn("done", self.press("PAUSE_RUN"))
-        self.browser.until("document.querySelector('.head .state').textContent === 'paused'")
+        self.wait_for("paused")
         self.assertEqual(self.service.workers("pressed"), [])
         self.assertTrue(self.browser.js("document.querySelector('#CHECKPOINT_NOW').disabled"))
         self.press("RESUME_RUN")
-        self.browser.until("document.querySelector('.head .state').textContent === 'running'")
+        self.wait_for("running", 2)
         before = self.service.workers("pressed")
         self.assertEqual(len(before), 1)
         self.assertIn("done", self.press("RESTART_RUN"))
-        self.browser.until("document.querySelector('.head .state').textContent === 'running'")
+        self.wait_for("running", 3)
         self.assertNotEqual(self.service.workers("pressed"), before)
         self.browser.fill("#reason", "enough of it")
         self.assertIn("done", self.press("KILL_RUN"))
         self.service.wait(lambda: not self.service.workers("pressed"), "the worker is gone")
         self.press("RESUME_RUN")
-        self.browser.until("document.querySelector('.head .state').textContent === 'running'")
+        self.wait_for("running", 4)
         self.assertIn("done", self.press("STOP_RUN"))
-        self.browser.until("document.querySelector('.head .state').textContent === 'stopped'")
+        self.wait_for("stopped", 4)
         self.show("run/pressed/logs")
         self.browser.until("document.querySelector('#events').innerText.includes('kill by dashboard: enough of it')")
         self.assertEqual(self.browser.errors, [])
@@ -183,7 +188,7 @@ class PageTest(unittest.TestCase):
     def test_3_charts_draw_what_the_run_wrote_down_and_zoom(self):
         self.service.submit("drawn", steps=300, every=50)
         self.show("run/drawn/charts")
-        self.browser.until("document.querySelector('.head .state').textContent === 'completed'")
+        self.wait_for("completed")
         losses = {line["step"]: line["loss"] for line in self.service.metrics("drawn") if "loss" in line}
         read = self.browser.until("(() => { const text = document.querySelector('.chart .read').textContent; return text.startsWith('step 299:') && text; })()")
         self.assertAlmostEqual(float(re.search(r"299: ([\d.]+)", read)[1]), losses[299], delta=2e-3)
@@ -198,8 +203,8 @@ class PageTest(unittest.TestCase):
         self.browser.click(".chart + .chart h3")
         self.browser.js("document.querySelector('.chart canvas').focus()")
         self.browser.key("ArrowRight")
-        step, value = re.search(r"step (\d+): ([\d.]+)", self.browser.js("document.querySelector('.chart .read').textContent")).groups()
-        self.assertTrue(start <= int(step) <= end)
+        read = self.browser.until(f"(() => {{ const text = document.querySelector('.chart .read').textContent, step = +text.match(/step (\\d+)/)[1]; return step >= {start} && step <= {end} && text; }})()")
+        step, value = re.search(r"step (\d+): ([\d.]+)", read).groups()
         self.assertAlmostEqual(float(value), losses[int(step)], delta=2e-3)
         self.browser.key("Escape")
         self.browser.until("document.querySelector('.chart .read').textContent.startsWith('step 299:')")
@@ -208,7 +213,7 @@ class PageTest(unittest.TestCase):
     def test_4_the_timeline_ranks_and_documents_are_those_of_the_run(self):
         self.service.submit("staged", mesh="pp: 2 dp: 2", steps=200)
         self.show("run/staged/pipeline")
-        self.browser.until("document.querySelector('.head .state').textContent === 'completed'")
+        self.wait_for("completed")
         self.show("run/staged/pipeline")
         label = self.browser.until("(document.querySelector('#gantt') || {getAttribute() {}}).getAttribute('aria-label')")
         stages = [str(self.service.directory("staged") / f"timelines/stage-{stage}") for stage in range(2)]
@@ -235,7 +240,7 @@ class PageTest(unittest.TestCase):
     def test_5_a_checkpoint_is_read_back_goes_on_under_another_layout_and_answers(self):
         self.service.submit("saved", mesh="pp: 2", steps=60, every=30)
         self.show("run/saved/checkpoints")
-        self.browser.until("document.querySelector('.head .state').textContent === 'completed'")
+        self.wait_for("completed")
         self.browser.until("document.querySelectorAll('#tab tbody tr').length === 2")
         self.browser.click("#tab tbody tr:last-child button")
         self.browser.until("/whole/.test(document.querySelector('#tab tbody tr:last-child').innerText)")
@@ -247,7 +252,7 @@ class PageTest(unittest.TestCase):
         self.browser.until("!document.querySelector('#fork').disabled")
         self.browser.click("#fork")
         self.browser.until("location.hash === '#run/moved'")
-        self.browser.until("document.querySelector('.head .state').textContent === 'completed'")
+        self.wait_for("completed")
         steps = [line["step"] for line in self.service.metrics("moved") if "loss" in line]
         self.assertEqual(steps, list(range(30, 60)))
         old = {line["step"]: line["loss"] for line in self.service.metrics("saved") if "loss" in line}

@@ -261,10 +261,11 @@ export class Chart {
     if (!frame) return;
     const span = frame.last - frame.first, cursor = shared.cursor ?? Math.round(frame.first + span / 2);
     const zoom = factor => shared.on_zoom(Math.max(0, Math.round(cursor - span * factor / 2)), Math.round(cursor + span * factor / 2));
+    const all = () => { shared.cursor = null; shared.on_zoom(null); };
     const keys = {
       ArrowLeft: () => shared.cursor = Math.max(frame.first, cursor - Math.max(1, Math.round(span / 50))),
       ArrowRight: () => shared.cursor = Math.min(frame.last, cursor + Math.max(1, Math.round(span / 50))),
-      '+': () => zoom(.5), '=': () => zoom(.5), '-': () => zoom(2), 0: () => shared.on_zoom(null), Escape: () => shared.on_zoom(null)};
+      '+': () => zoom(.5), '=': () => zoom(.5), '-': () => zoom(2), 0: all, Escape: all};
     if (!keys[event.key]) return;
     event.preventDefault();
     keys[event.key]();
