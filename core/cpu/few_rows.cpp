@@ -23,26 +23,21 @@ bool is_few_rows(const Gemm& g, const GemmSize& size) {
 
 void multiply_few_rows(const Gemm& g, const GemmSize& size, bool bias, Pool& pool, int threads) {
   const auto [m, n, k] = size;
-  const Tensor wide = g.a.dtype() == DType::f32 ? g.a : floats(pool, {m, k});
-  if (g.a.dtype() != DType::f32) kernels(g.a.dtype()).to_f32(g.a.raw(), wide.data<float>(), m * k);
   const bool direct = g.c.dtype() == DType::f32;
   const Tensor sums = direct ? g.c : floats(pool, {m, n});
-  const Tensor shift = bias ? floats(pool, {n}) : Tensor();
-  if (bias) kernels(g.bias.dtype()).to_f32(g.bias.raw(), shift.data<float>(), n);
-  parallel_ranges(
-      threads, n, grain / k + 1, [&, rows = m, width = k, columns = n](int64_t begin, int64_t end) {
-        float* y = sums.data<float>();
-        kernels(g.b.dtype())
-            .few_rows(wide.data<float>(), rows, width, g.b.raw(), begin, end, width, y, columns);
-        for (int64_t row = 0; row < rows; ++row) {
-          float* part = y + row * columns + begin;
-          if (bias) kernels(DType::f32).add(part, shift.data<float>() + begin, part, end - begin);
-          if (!direct)
-            kernels(g.c.dtype())
-                .from_f32(part, g.c.raw() + (row * columns + begin) * bytes_of(g.c.dtype()),
-                          end - begin);
-        }
-      });
+  parallel_ranges(threads, n, grain / k + 1,
+                  [&, rows = m, width = k, columns = n](int64_t begin, int64_t end) {
+                    float* y = sums.data<float>();
+                    kernels(g.b.dtype())
+                        .few_rows(g.a.raw(), rows, g.b.raw(), bias ? g.bias.raw() : nullptr, begin,
+                                  end, width, y, columns);
+                    if (direct) return;
+                    for (int64_t row = 0; row < rows; ++row) {
+                      const int64_t at = row * columns + begin;
+                      kernels(g.c.dtype())
+                          .from_f32(y + at, g.c.raw() + at * bytes_of(g.c.dtype()), end - begin);
+                    }
+                  });
 }
 
 }  // namespace katman

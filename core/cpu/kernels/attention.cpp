@@ -135,41 +135,11 @@ int64_t attention_scratch_bytes(const AttentionJob& job) {
   return forward > backward ? forward : backward;
 }
 
-template <class E>
-void attend_one(In q, In keys, In values, int64_t stride, int64_t first, int64_t last, int64_t d,
-                float scale, float* scores, Out out) {
-  using T = typename E::type;
-  const T *query = static_cast<const T*>(q), *k = static_cast<const T*>(keys),
-          *v = static_cast<const T*>(values);
-  float most = hidden;
-  for (int64_t j = first; j <= last; ++j) {
-    V product = {};
-    for (int64_t c = 0; c < d; c += lanes)
-      product += load<E>(query + c, d - c) * load<E>(k + j * stride + c, d - c);
-    scores[j] = sum_of(product) * scale;
-    most = scores[j] > most ? scores[j] : most;
-  }
-  float total = 0;
-  for (int64_t j = first; j <= last; j += lanes) {
-    const int64_t left = last + 1 - j;
-    const V p = exp(load<F32>(scores + j, left) - most) * first_lanes(left);
-    store<F32>(scores + j, p, left);
-    total += sum_of(p);
-  }
-  for (int64_t c = 0; c < d; c += lanes) {
-    V sum = {};
-    for (int64_t j = first; j <= last; ++j) sum += scores[j] * load<E>(v + j * stride + c, d - c);
-    store<E>(static_cast<T*>(out) + c, sum / total, d - c);
-  }
-}
-
 }  // namespace
 
 void add_attention(CpuKernels& table) {
   table.typed[0].attention = attention<DotF32, F32>;
   table.typed[1].attention = attention<HalfDot, B16>;
-  table.typed[0].attend_one = attend_one<F32>;
-  table.typed[1].attend_one = attend_one<B16>;
   table.attention_scratch_bytes = attention_scratch_bytes;
 }
 

@@ -1,4 +1,4 @@
-#include "core/cpu/kernels/kernels.h"
+#include "core/cpu/kernels/choose.h"
 
 namespace katman {
 
@@ -15,21 +15,20 @@ namespace baseline {
 CpuKernels make_table();
 }
 
-namespace {
-
-CpuKernels best_table() {
+std::vector<CpuKernels> runnable_cpu_kernels() {
+  std::vector<CpuKernels> tables;
   const bool has_512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-  if (has_512 && __builtin_cpu_supports("avx512bf16")) return avx512_bf16::make_table();
-  if (has_512) return avx512::make_table();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::make_table();
-  return baseline::make_table();
+  if (has_512 && __builtin_cpu_supports("avx512bf16")) tables.push_back(avx512_bf16::make_table());
+  if (has_512) tables.push_back(avx512::make_table());
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    tables.push_back(avx2::make_table());
+  tables.push_back(baseline::make_table());
+  return tables;
 }
 
-}  // namespace
-
 const CpuKernels& cpu_kernels() {
-  static const CpuKernels table = best_table();
+  static const CpuKernels table = runnable_cpu_kernels().front();
   return table;
 }
 

@@ -11,6 +11,7 @@ void add_ends(CpuKernels& table);
 void add_optimizer(CpuKernels& table);
 void add_attention(CpuKernels& table);
 void add_attention_grad(CpuKernels& table);
+void add_attention_cached(CpuKernels& table);
 void add_few_rows(CpuKernels& table);
 
 }  // namespace katman::KATMAN_ISA

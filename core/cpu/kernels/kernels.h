@@ -65,10 +65,10 @@ struct CpuKernels {
     void (*attend_one)(In q, In keys, In values, int64_t stride, int64_t first, int64_t last,
                        int64_t head_dim, float scale, float* scores, Out out);
 
-    // y[v * y_stride + row] = x[v * stride ...] . weights[row * width ...] for `count` vectors x
-    // and rows [begin, end) of the weights, each of `width`.
-    void (*few_rows)(const float* x, int64_t count, int64_t stride, In weights, int64_t begin,
-                     int64_t end, int64_t width, float* y, int64_t y_stride);
+    // y[v * y_stride + row] = x[v] . weights[row] (+ bias[row], where there is one) for `count`
+    // vectors x and rows [begin, end) of the weights, all of one width.
+    void (*few_rows)(In x, int64_t count, In weights, In bias, int64_t begin, int64_t end,
+                     int64_t width, float* y, int64_t y_stride);
 
     // The other way's cast: f32 to this type, this type to f32.
     void (*from_f32)(const float* x, Out y, int64_t n);

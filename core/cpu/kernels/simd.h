@@ -69,10 +69,13 @@ inline void store(typename E::type* p, V v, int64_t count) {
   std::memcpy(p, some, static_cast<size_t>(count) * sizeof *p);
 }
 
+// By halves: four additions one after another instead of fifteen.
 inline float sum_of(V v) {
-  float total = 0;
-  for (int i = 0; i < lanes; ++i) total += v[i];
-  return total;
+  const auto eight = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+                     __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+  const auto four = __builtin_shufflevector(eight, eight, 0, 1, 2, 3) +
+                    __builtin_shufflevector(eight, eight, 4, 5, 6, 7);
+  return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
 // 1 in the lanes before `count`, 0 from it on.

@@ -11,6 +11,7 @@ CpuKernels make_table() {
   add_optimizer(table);
   add_attention(table);
   add_attention_grad(table);
+  add_attention_cached(table);
   add_few_rows(table);
   return table;
 }

@@ -60,6 +60,33 @@ TEST(Sample, top_p_leaves_the_fewest_tokens_that_reach_it) {
   EXPECT_EQ(frequencies({.top_p = 1}).size(), 5u);
 }
 
+// Many tokens, most of them equals of others, against a sorted list of them.
+TEST(Sample, top_k_and_top_p_leave_as_often_what_sorting_leaves) {
+  std::vector<float> logits;
+  for (uint64_t i = 0; i < 1000; ++i)
+    logits.push_back(std::round(8 * random_normal(Key(3), i)) / 8);
+  for (const Sampling& sampling : {Sampling{.top_p = 0.5f}, Sampling{.top_k = 20},
+                                   Sampling{.temperature = 0.7f, .top_k = 300, .top_p = 0.8f}}) {
+    auto sorted = likeliest(logits, sampling.top_k > 0 ? sampling.top_k : 1000);
+    double total = 0, kept = 0;
+    const auto weight = [&](float log_p) { return std::exp(log_p / sampling.temperature); };
+    for (const auto& [id, log_p] : sorted) total += weight(log_p);
+    size_t count = 0;
+    while (count < sorted.size() && kept < sampling.top_p * total)
+      kept += weight(sorted[count++].second);
+    std::map<int32_t, int> times;
+    constexpr int draws = 10000;
+    for (uint64_t i = 0; i < draws; ++i) ++times[drawn(logits, sampling, i)];
+    int seen = 0;
+    for (size_t i = 0; i < count; ++i) {
+      const double expected = draws * weight(sorted[i].second) / kept;
+      EXPECT_NEAR(times[sorted[i].first], expected, 6 * std::sqrt(expected) + 2) << "rank " << i;
+      seen += times[sorted[i].first];
+    }
+    EXPECT_EQ(seen, draws) << "a token beyond the first " << count << " was drawn";
+  }
+}
+
 TEST(Sample, a_token_that_was_there_is_penalised_once_whatever_its_sign) {
   const Sampling greedy{.temperature = 0, .repetition_penalty = 2};
   EXPECT_EQ(drawn(some_logits, greedy, 0, {1, 1}), 3);
