@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/device_queue.h"
+#include "core/fp8.h"
 #include "core/pool.h"
 #include "core/random.h"
 #include "core/tensor.h"
@@ -16,6 +17,9 @@ namespace katman {
 
 // C = op(A)·op(B), then the epilogue. A is [m, k], or [k, m] when a_transposed; B is [k, n], or
 // [n, k] when b_transposed; C is [m, n]. A and B have one type; C is that type or f32. Sums in f32.
+// With a_fp8 and b_fp8, an element of that operand counts as fp8_rounded(element * s) / s, where s
+// is the fp8_scale of the whole operand: what tensor cores for 8-bit floats compute, where there
+// are some, and what every device computes somehow.
 struct Gemm {
   enum class Epilogue {
     none,
@@ -28,6 +32,7 @@ struct Gemm {
   bool accumulate = false;  // C += AB; only with Epilogue::none and C in f32
   bool b_is_weight =
       false;  // B changes only between calls of weights_changed(): may be kept packed
+  Fp8 a_fp8 = Fp8::none, b_fp8 = Fp8::none;  // both or none
   Epilogue epilogue = Epilogue::none;
   Tensor bias = {};  // [n], type of A
   Tensor aux = {};   // [m, n], type of C: written by bias_gelu, read by gelu_grad

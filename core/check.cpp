@@ -26,6 +26,8 @@ GemmSize check_gemm(const Gemm& g) {
               (g.c.dtype() == g.a.dtype() || g.c.dtype() == DType::f32),
           "gemm: no product {} x {} -> {}", name_of(g.a.dtype()), name_of(g.b.dtype()),
           name_of(g.c.dtype()));
+  require((g.a_fp8 == Fp8::none) == (g.b_fp8 == Fp8::none),
+          "gemm rounds both operands to 8 bits, or none");
   using enum Gemm::Epilogue;
   require(!g.accumulate || (g.epilogue == none && g.c.dtype() == DType::f32),
           "gemm accumulates only into f32 and without an epilogue");

@@ -15,6 +15,9 @@ namespace katman {
 // The device number of "cuda" (0) or "cuda:N"; nothing for any other kind of backend.
 std::optional<int> cuda_device_of(const std::string& kind);
 
+// The largest head that attention takes there.
+constexpr int64_t largest_cuda_head = 256;
+
 // What a device is.
 struct CudaDeviceInfo {
   std::string name;          // "NVIDIA H100 80GB HBM3"

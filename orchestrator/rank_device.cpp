@@ -34,6 +34,13 @@ int64_t memory_for_rank(const std::string& device, const LocalPlace& place) {
 }
 
 TrainConfig fitting(const TrainConfig& config, const std::string& device, const LocalPlace& place) {
+  const GptConfig& model = config.model;
+  require_usage(
+      !cuda_device_of(device) || model.head_dim() <= largest_cuda_head,
+      "attention on {} takes heads of at most {} elements, and model.hidden / model.heads "
+      "= {} / {} makes {}; use model.heads={} or more, or device.kind cpu",
+      device, largest_cuda_head, model.hidden, model.heads, model.head_dim(),
+      (model.hidden + largest_cuda_head - 1) / largest_cuda_head);
   require_fit(config, device, memory_for_rank(device, place), device);
   return config;
 }

@@ -17,7 +17,8 @@ std::string device_of_rank(const std::string& kind, const LocalPlace& place);
 // share the device share evenly.
 int64_t memory_for_rank(const std::string& device, const LocalPlace& place);
 
-// `config`, unless this run's ranks need more memory than that: see require_fit.
+// `config`, unless this run's ranks need more memory than that (see require_fit), or its heads are
+// larger than the device's attention takes.
 TrainConfig fitting(const TrainConfig& config, const std::string& device, const LocalPlace& place);
 
 // How fast products and everything else are, each measured for a moment.

@@ -96,6 +96,8 @@ void TrainConfig::check() const {
   at_least("elements per bucket", bucket_elements, 1);
   require_usage(precision == DType::f32 || precision == DType::bf16,
                 "training is in F32 or BF16, not in {}", name_of(precision));
+  require_usage(!fp8 || precision == DType::bf16,
+                "8-bit products belong to training in BF16, not in {}", name_of(precision));
   const int64_t tokens = tokens_per_sequence();
   require_usage(tokens >= 1 && tokens <= model.sequence,
                 "sequences of {} tokens do not fit into the model's {} positions", tokens,

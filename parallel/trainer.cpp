@@ -56,7 +56,7 @@ struct Trainer::Parts {
         groups(std::move(g)),
         batches(c.batches()),
         samples(std::move(s)),
-        context{b, *groups.tp, c.precision, c.sequence_parallel, Key(c.seed), c.lora},
+        context{b, *groups.tp, c.precision, c.sequence_parallel, Key(c.seed), c.lora, c.fp8},
         vote(b, w),
         unheard(b.zeros({1}, DType::f32)) {
     build_stages();

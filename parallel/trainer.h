@@ -38,6 +38,7 @@ struct TrainConfig {
   Lora lora = {};                 // rank > 0: only adapters (and a task head) are trained
   float language_weight = 1;      // of the loss of a counted token, beside that of the task
   DType precision = DType::f32;   // of values and activations: f32 or bf16
+  bool fp8 = false;               // linear layers round what they multiply to 8-bit floats
   uint64_t seed = 0;              // names every random stream of the model
   std::string schedule = "1f1b";  // gpipe, 1f1b, interleaved, zero_bubble or file:PATH
   int chunks = 1;                 // stages per pipeline rank; more than one only when interleaved

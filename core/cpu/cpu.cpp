@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include "core/check.h"
+#include "core/cpu/fp8.h"
 #include "core/cpu/parallel.h"
 
 namespace katman {
@@ -43,6 +44,14 @@ void CpuBackend::cast(const Tensor& x, const Tensor& y) {
 
 void CpuBackend::gemm(const Gemm& g) {
   check_gemm(g);
+  if (g.a_fp8 != Fp8::none) {
+    Gemm rounded = g;
+    rounded.a = rounded_to_fp8(*this, g.a, g.a_fp8, threads_);
+    rounded.b = rounded_to_fp8(*this, g.b, g.b_fp8, threads_);
+    rounded.a_fp8 = rounded.b_fp8 = Fp8::none;
+    rounded.b_is_weight = false;  // a copy that goes at once
+    return gemm(rounded);
+  }
   if (g.epilogue == Gemm::Epilogue::bias_gelu) {
     Gemm before = g;
     before.c = g.aux;

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "core/check.h"
 #include "core/cpu/reference.h"
 
@@ -12,11 +14,21 @@ std::vector<float> transposed(const std::vector<float>& m, int64_t rows, int64_t
   return t;
 }
 
+void round_to_fp8(std::vector<float>& operand, Fp8 fp8) {
+  if (fp8 == Fp8::none) return;
+  float amax = 0;
+  for (const float x : operand) amax = std::fmax(amax, std::fabs(x));
+  const float scale = fp8_scale(amax, fp8);
+  for (float& x : operand) x = fp8_rounded(x * scale, fp8) / scale;
+}
+
 }  // namespace
 
 void ReferenceBackend::gemm(const Gemm& g) {
   const auto [m, n, k] = check_gemm(g);
   std::vector<float> a = widen(g.a), b = widen(g.b);
+  round_to_fp8(a, g.a_fp8);
+  round_to_fp8(b, g.b_fp8);
   if (g.a_transposed) a = transposed(a, m, k);
   if (g.b_transposed) b = transposed(b, k, n);
   std::vector<float> c(m * n, 0.0f);

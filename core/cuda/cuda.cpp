@@ -10,7 +10,7 @@ namespace katman {
 CudaBackend::CudaBackend(int device)
     : device_(CudaDevice::open(device)),
       pool_(make_device_pool(device_)),
-      products_(*this, stream_),
+      products_(*this, device_, stream_),
       fused_(*this, stream_) {}
 
 CudaBackend::~CudaBackend() { (void)cudaStreamSynchronize(stream_); }

@@ -2,11 +2,13 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cmath>
 #include <span>
 
 #include "core/cuda/check.h"
 #include "core/cuda/device.h"
+#include "core/cuda/fp8.h"
 #include "core/cuda/kernels/compare.h"
 #include "core/cuda/kernels/gemm.h"
 #include "core/cuda/with_type.h"
@@ -47,11 +49,14 @@ void set(const Preference& preference, cublasLtMatmulPreferenceAttributes_t attr
 }
 
 cudaDataType_t data_type(DType type) { return type == DType::f32 ? CUDA_R_32F : CUDA_R_16BF; }
+cudaDataType_t data_type(DType type, Fp8 fp8) {
+  return fp8 == Fp8::e4m3 ? CUDA_R_8F_E4M3 : fp8 == Fp8::e5m2 ? CUDA_R_8F_E5M2 : data_type(type);
+}
 
 // A row-major [rows, columns] matrix is a column-major [columns, rows] one.
-Layout layout_of(DType type, int64_t rows, int64_t columns) {
+Layout layout_of(cudaDataType_t type, int64_t rows, int64_t columns) {
   cublasLtMatrixLayout_t layout = nullptr;
-  cublas_check(cublasLtMatrixLayoutCreate(&layout, data_type(type), static_cast<uint64_t>(columns),
+  cublas_check(cublasLtMatrixLayoutCreate(&layout, type, static_cast<uint64_t>(columns),
                                           static_cast<uint64_t>(rows), columns),
                "describe a matrix");
   return Layout(layout);
@@ -85,6 +90,12 @@ bool is_supported(const GemmKind& kind) {
   return kind.in == kind.out && (!needs_aux || (kind.n % 8 == 0 && kind.alignment[3] >= 16));
 }
 
+void set_scales(const Desc& desc, const Tensor& a_inverse, const Tensor& b_inverse) {
+  // Its A is our B.
+  set(desc, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, static_cast<const void*>(b_inverse.raw()));
+  set(desc, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, static_cast<const void*>(a_inverse.raw()));
+}
+
 bool has_bias(const Gemm& g) {
   return g.epilogue == Gemm::Epilogue::bias || g.epilogue == Gemm::Epilogue::bias_gelu;
 }
@@ -92,27 +103,32 @@ bool has_aux(const Gemm& g) {
   return g.epilogue == Gemm::Epilogue::bias_gelu || g.epilogue == Gemm::Epilogue::gelu_grad;
 }
 
-// Every product of every shape, by a kernel that only wants to be right. With k = 0 and accumulate,
-// the epilogue of a product that already lies in C.
-void run_plain(const Gemm& g, const GemmSize& size, bool accumulate, cudaStream_t stream) {
-  with_type(g.a, [&]<class In>(const In* a) {
-    with_type(g.c, [&]<class Out>(Out* c) {
-      if constexpr (std::is_same_v<In, Out> || std::is_same_v<Out, float>) {
-        kernels::PlainGemm<In, Out> p;
-        p.a = {a, g.a_transposed ? 1 : size.k, g.a_transposed ? size.m : 1};
-        p.b = {g.b.data<In>(), g.b_transposed ? 1 : size.n, g.b_transposed ? size.k : 1};
-        p.c = c;
-        p.bias = has_bias(g) ? g.bias.data<In>() : nullptr;
-        p.aux = has_aux(g) ? g.aux.data<Out>() : nullptr;
-        p.m = size.m;
-        p.n = size.n;
-        p.k = size.k;
-        p.accumulate = accumulate;
-        p.gelu_grad = g.epilogue == Gemm::Epilogue::gelu_grad;
-        kernels::gemm(stream, p);
-      }
-    });
-  });
+template <class In, class Out>
+void run_plain_as(const Gemm& g, const GemmSize& size, bool accumulate, cudaStream_t stream) {
+  const auto* a = reinterpret_cast<const In*>(g.a.raw());
+  const auto* b = reinterpret_cast<const In*>(g.b.raw());
+  kernels::PlainGemm<In, Out> p;
+  p.a = {a, g.a_transposed ? 1 : size.k, g.a_transposed ? size.m : 1};
+  p.b = {b, g.b_transposed ? 1 : size.n, g.b_transposed ? size.k : 1};
+  p.c = g.c.data<Out>();
+  p.bias = has_bias(g) ? g.bias.data<In>() : nullptr;
+  p.aux = has_aux(g) ? g.aux.data<Out>() : nullptr;
+  p.m = size.m;
+  p.n = size.n;
+  p.k = size.k;
+  p.accumulate = accumulate;
+  p.gelu_grad = g.epilogue == Gemm::Epilogue::gelu_grad;
+  kernels::gemm(stream, p);
+}
+
+// Every product of operands of `type` and of every shape, by a kernel that only wants to be right.
+// With k = 0 and accumulate, the epilogue of a product that already lies in C: A and B are not
+// read.
+void run_plain(const Gemm& g, DType type, const GemmSize& size, bool accumulate,
+               cudaStream_t stream) {
+  if (type == DType::f32) return run_plain_as<float, float>(g, size, accumulate, stream);
+  if (g.c.dtype() == DType::f32) return run_plain_as<bf16, float>(g, size, accumulate, stream);
+  run_plain_as<bf16, bf16>(g, size, accumulate, stream);
 }
 
 }  // namespace
@@ -123,7 +139,7 @@ void cublas_check(cublasStatus_t status, const char* what) {
   fail("cannot {}: cuBLASLt says {}", what, cublasLtGetStatusString(status));
 }
 
-GemmKind kind_of(const Gemm& g, const GemmSize& size) {
+GemmKind Products::kind_of(const Job& g, const GemmSize& size) {
   return {size.m,
           size.n,
           size.k,
@@ -131,8 +147,10 @@ GemmKind kind_of(const Gemm& g, const GemmSize& size) {
           g.b_transposed,
           g.accumulate,
           g.epilogue,
-          g.a.dtype(),
+          g.type,
           g.c.dtype(),
+          g.has_codes() ? g.a_fp8 : Fp8::none,
+          g.has_codes() ? g.b_fp8 : Fp8::none,
           {alignment_of(g.a), alignment_of(g.b), alignment_of(g.c),
            has_aux(g) ? alignment_of(g.aux) : 256}};
 }
@@ -145,7 +163,10 @@ struct Products::Plan {
   cublasLtMatmulAlgo_t algo = {};
 };
 
-Products::Products(Backend& backend, cudaStream_t stream) : backend_(backend), stream_(stream) {
+Products::Products(Backend& backend, const CudaDevice& device, cudaStream_t stream)
+    : backend_(backend),
+      stream_(stream),
+      device_has_fp8_(std::pair(device.major, device.minor) >= std::pair(8, 9)) {
   cublas_check(cublasLtCreate(&handle_), "start cuBLASLt");
 }
 Products::~Products() { (void)cublasLtDestroy(handle_); }
@@ -156,7 +177,7 @@ void Products::allow_tf32(bool on) {
   plans_.clear();
 }
 
-std::unique_ptr<Products::Plan> Products::describe(const Gemm& g, const GemmKind& kind) const {
+std::unique_ptr<Products::Plan> Products::describe(const Job& g, const GemmKind& kind) const {
   auto plan = std::make_unique<Plan>();
   if (!is_supported(kind)) return plan;
   plan->way = Plan::Way::fused;
@@ -177,25 +198,27 @@ std::unique_ptr<Products::Plan> Products::describe(const Gemm& g, const GemmKind
     set(plan->desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, kind.n);
     set(plan->desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, static_cast<void*>(g.aux.raw()));
   }
-  plan->a = layout_of(kind.in, g.b.extent(0), g.b.extent(1));
-  plan->b = layout_of(kind.in, g.a.extent(0), g.a.extent(1));
-  plan->c = layout_of(kind.out, kind.m, kind.n);
+  if (g.has_codes()) set_scales(plan->desc, g.a_inverse, g.b_inverse);
+  plan->a = layout_of(data_type(kind.in, kind.b_fp8), g.b.extent(0), g.b.extent(1));
+  plan->b = layout_of(data_type(kind.in, kind.a_fp8), g.a.extent(0), g.a.extent(1));
+  plan->c = layout_of(data_type(kind.out), kind.m, kind.n);
   return plan;
 }
 
-cublasStatus_t Products::start(const Plan& plan, const cublasLtMatmulAlgo_t& algo, const Gemm& g,
+cublasStatus_t Products::start(const Plan& plan, const cublasLtMatmulAlgo_t& algo, const Job& g,
                                void* d) const {
   if (has_bias(g))
     set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(g.bias.raw()));
   if (has_aux(g))
     set(plan.desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, static_cast<void*>(g.aux.raw()));
+  if (g.has_codes()) set_scales(plan.desc, g.a_inverse, g.b_inverse);
   const float alpha = 1, beta = g.accumulate ? 1 : 0;
   return cublasLtMatmul(handle_, plan.desc.get(), &alpha, g.b.raw(), plan.a.get(), g.a.raw(),
                         plan.b.get(), &beta, g.c.raw(), plan.c.get(), d, plan.c.get(), &algo,
                         workspace_.raw(), workspace_bytes, stream_);
 }
 
-float Products::measure_ms(const Plan& plan, const cublasLtMatmulAlgo_t& algo, const Gemm& g,
+float Products::measure_ms(const Plan& plan, const cublasLtMatmulAlgo_t& algo, const Job& g,
                            const Tensor& d) const {
   constexpr int runs = 3;
   const Event begin(true), end(true);
@@ -240,15 +263,16 @@ std::vector<cublasLtMatmulAlgo_t> Products::propose(const Plan& plan, const Gemm
   return algorithms;
 }
 
-void Products::choose(Plan& plan, const Gemm& g, const GemmKind& kind) const {
+void Products::choose(Plan& plan, const Job& g, const GemmKind& kind) const {
   const auto algorithms = propose(plan, kind);
   if (algorithms.empty()) {
     const bool apart = kind.epilogue != Gemm::Epilogue::none;
     plan.way = apart ? Plan::Way::epilogue_apart : Plan::Way::plain;
-    spdlog::warn(
-        "cuBLASLt has no algorithm for a product of {} x {} x {} in {}{}", kind.m, kind.n, kind.k,
-        name_of(kind.in),
-        apart ? " with its epilogue: two kernels compute it" : ": a slow kernel computes it");
+    spdlog::warn("cuBLASLt has no algorithm for a product of {} x {} x {} in {}{}", kind.m, kind.n,
+                 kind.k, g.has_codes() ? "8-bit floats" : name_of(kind.in),
+                 apart           ? " with its epilogue: two kernels compute it"
+                 : g.has_codes() ? ": it is computed in BF16"
+                                 : ": a slow kernel computes it");
     return;
   }
   plan.algo = algorithms[0];
@@ -256,16 +280,20 @@ void Products::choose(Plan& plan, const Gemm& g, const GemmKind& kind) const {
   const Tensor first = backend_.empty(g.c.shape(), g.c.dtype()),
                other = backend_.empty(g.c.shape(), g.c.dtype());
   float best = INFINITY;  // of those whose result is that of the first one that works
+  float fastest = INFINITY;
   for (const auto& algo : algorithms) {
     const bool is_first = best == INFINITY;
     const float ms = measure_ms(plan, algo, g, is_first ? first : other);
+    fastest = std::min(fastest, ms);
     if (ms >= best || !(is_first || same_bits(first, other))) continue;
     best = ms;
     plan.algo = algo;
   }
+  spdlog::debug("product {} x {} x {}: chosen {:.4f} ms, of any bits {:.4f} ms", kind.m, kind.n,
+                kind.k, best, fastest);
 }
 
-const Products::Plan& Products::plan_for(const Gemm& g, const GemmSize& size) {
+const Products::Plan& Products::plan_for(const Job& g, const GemmSize& size) {
   const GemmKind kind = kind_of(g, size);
   auto& plan = plans_[kind];
   if (!plan) {
@@ -277,21 +305,56 @@ const Products::Plan& Products::plan_for(const Gemm& g, const GemmSize& size) {
   return *plan;
 }
 
-void Products::run(const Gemm& g) {
-  const GemmSize size = check_gemm(g);
-  const Plan& plan = plan_for(g, size);
+bool Products::run(const Job& job, const GemmSize& size) {
+  const Plan& plan = plan_for(job, size);
   switch (plan.way) {
     case Plan::Way::fused:
-      return cublas_check(start(plan, plan.algo, g, g.c.raw()), "start a matrix product");
+      cublas_check(start(plan, plan.algo, job, job.c.raw()), "start a matrix product");
+      return true;
     case Plan::Way::plain:
-      return run_plain(g, size, g.accumulate, stream_);
+      if (job.has_codes()) return false;
+      run_plain(job, job.type, size, job.accumulate, stream_);
+      return true;
     case Plan::Way::epilogue_apart: {
-      Gemm product = g;
+      Job product = job;
       product.epilogue = Gemm::Epilogue::none;
-      run(product);
-      return run_plain(g, {size.m, size.n, 0}, true, stream_);
+      if (!run(product, size)) return false;
+      run_plain(job, job.type, {size.m, size.n, 0}, true, stream_);
+      return true;
     }
   }
+  return false;
+}
+
+bool Products::has_units_for_fp8(const Gemm& g, const GemmSize& size) const {
+  const auto fits = [](int64_t extent) { return extent > 0 && extent % 16 == 0; };
+  return device_has_fp8_ && g.a.dtype() == DType::bf16 && fits(size.m) && fits(size.n) &&
+         fits(size.k) && alignment_of(g.a) >= 16 && alignment_of(g.b) >= 16 &&
+         (g.a_fp8 == Fp8::e4m3 || g.b_fp8 == Fp8::e4m3);
+}
+
+void Products::run_fp8(const Gemm& g, const GemmSize& size) {
+  if (has_units_for_fp8(g, size)) {
+    const Fp8Codes a = encoded(backend_, g.a, g.a_fp8, g.a_transposed, stream_);
+    const Fp8Codes b = encoded(backend_, g.b, g.b_fp8, !g.b_transposed, stream_);
+    Job job{g, g.a.dtype(), a.inverse, b.inverse};
+    job.a = a.codes;  // [m, k]
+    job.b = b.codes;  // [n, k]
+    job.a_transposed = false;
+    job.b_transposed = true;
+    if (run(job, size)) return;
+  }
+  Gemm wide = g;
+  wide.a = rounded(backend_, g.a, g.a_fp8, stream_);
+  wide.b = rounded(backend_, g.b, g.b_fp8, stream_);
+  wide.a_fp8 = wide.b_fp8 = Fp8::none;
+  run(wide);
+}
+
+void Products::run(const Gemm& g) {
+  const GemmSize size = check_gemm(g);
+  if (g.a_fp8 != Fp8::none) return run_fp8(g, size);
+  run(Job{g, g.a.dtype()}, size);
 }
 
 }  // namespace katman

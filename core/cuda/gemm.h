@@ -12,6 +12,7 @@
 
 #include "core/backend.h"
 #include "core/check.h"
+#include "core/cuda/device.h"
 
 namespace katman {
 
@@ -23,10 +24,10 @@ struct GemmKind {
   bool a_transposed = false, b_transposed = false, accumulate = false;
   Gemm::Epilogue epilogue = Gemm::Epilogue::none;
   DType in = DType::f32, out = DType::f32;
+  Fp8 a_fp8 = Fp8::none, b_fp8 = Fp8::none;
   std::array<uint32_t, 4> alignment{};  // of A, B, C and aux: bytes, a power of two up to 256
   auto operator<=>(const GemmKind&) const = default;
 };
-GemmKind kind_of(const Gemm& g, const GemmSize& size);
 
 // cuBLASLt is column-major: it computes C^T [n, m] = op(B)^T op(A)^T, which needs no transposition
 // of anything: a row-major matrix is its transpose, column-major. So its A is our B; our bias [n]
@@ -38,9 +39,15 @@ GemmKind kind_of(const Gemm& g, const GemmSize& size);
 // result has the bits of the first proposal's. So measuring decides how fast a product is, never
 // what it is: runs on one kind of GPU and one version of the library agree bit for bit, however the
 // clock ran. Split sums are allowed only where their parts are added in f32 and in order.
+//
+// Tensor cores for 8-bit floats take both operands with k along their rows, so whatever the product
+// asks for, its operands are encoded (and turned where needed) first. Sums are exact f32
+// (CUBLASLT_MATMUL_DESC_FAST_ACCUM stays off). Where the device or the shape rules them out, the
+// rounded values are multiplied in the operands' own type, which gives the same but for the order
+// of sums.
 class Products {
  public:
-  Products(Backend& backend, cudaStream_t stream);
+  Products(Backend& backend, const CudaDevice& device, cudaStream_t stream);
   ~Products();
 
   void allow_tf32(bool on);  // see Backend
@@ -49,21 +56,32 @@ class Products {
 
  private:
   struct Plan;
-  const Plan& plan_for(const Gemm& g, const GemmSize& size);
-  std::unique_ptr<Plan> describe(const Gemm& g, const GemmKind& kind) const;
+  // What is multiplied: a product as it was asked for, or one whose operands became codes.
+  struct Job : Gemm {
+    DType type = DType::f32;                // of the operands, before they became codes
+    Tensor a_inverse = {}, b_inverse = {};  // f32 [1]: see Fp8Codes
+    bool has_codes() const { return static_cast<bool>(a_inverse); }
+  };
+  static GemmKind kind_of(const Job& g, const GemmSize& size);
+  // False: the library has no algorithm for its codes.
+  bool run(const Job& job, const GemmSize& size);
+  void run_fp8(const Gemm& g, const GemmSize& size);
+  bool has_units_for_fp8(const Gemm& g, const GemmSize& size) const;
+  const Plan& plan_for(const Job& g, const GemmSize& size);
+  std::unique_ptr<Plan> describe(const Job& g, const GemmKind& kind) const;
   std::vector<cublasLtMatmulAlgo_t> propose(const Plan& plan, const GemmKind& kind) const;
   // Picks the plan's algorithm, or another way where the library has none.
-  void choose(Plan& plan, const Gemm& g, const GemmKind& kind) const;
-  cublasStatus_t start(const Plan& plan, const cublasLtMatmulAlgo_t& algo, const Gemm& g,
+  void choose(Plan& plan, const Job& g, const GemmKind& kind) const;
+  cublasStatus_t start(const Plan& plan, const cublasLtMatmulAlgo_t& algo, const Job& g,
                        void* d) const;
   // INFINITY for an algorithm that fails.
-  float measure_ms(const Plan& plan, const cublasLtMatmulAlgo_t& algo, const Gemm& g,
+  float measure_ms(const Plan& plan, const cublasLtMatmulAlgo_t& algo, const Job& g,
                    const Tensor& d) const;
   bool same_bits(const Tensor& a, const Tensor& b) const;
 
   Backend& backend_;
   cudaStream_t stream_;
-  bool tf32_ = false;
+  bool device_has_fp8_, tf32_ = false;
   cublasLtHandle_t handle_ = nullptr;
   Tensor workspace_;
   std::map<GemmKind, std::unique_ptr<Plan>> plans_;

@@ -1,6 +1,7 @@
 // What the shared library shows to the program: see core/cuda_library.h.
 #include "core/cuda/check.h"
 #include "core/cuda/cuda.h"
+#include "core/cuda/kernels/attention.h"
 #include "core/cuda_library.h"
 
 namespace katman {
@@ -20,6 +21,7 @@ extern "C" {
 [[gnu::visibility("default")]] int katman_cuda_version() { return CUDART_VERSION; }
 }
 
+static_assert(largest_cuda_head == kernels::largest_head);
 // The loader trusts these types.
 static_assert(std::is_same_v<decltype(katman_cuda_backend), CudaLibrary::MakeBackend>);
 static_assert(std::is_same_v<decltype(katman_cuda_devices), CudaLibrary::CountDevices>);

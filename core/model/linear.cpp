@@ -26,6 +26,12 @@ const Param* declare_bias(Params& params, const std::string& name, int64_t out, 
   return &params.declare(std::move(bias));
 }
 
+void round_operands(const ModelContext& context, Fp8 a, Gemm& g) {
+  if (!context.fp8) return;
+  g.a_fp8 = a;
+  g.b_fp8 = Fp8::e4m3;
+}
+
 // x W^T [rows, W's rows], to be given its epilogue.
 Gemm product(const ModelContext& context, const Tensor& x, const Param& weight) {
   Gemm g;
@@ -33,6 +39,7 @@ Gemm product(const ModelContext& context, const Tensor& x, const Param& weight) 
   g.b = weight.value;
   g.c = context.empty({x.extent(0), weight.value.extent(0)});
   g.b_transposed = g.b_is_weight = true;
+  round_operands(context, Fp8::e4m3, g);
   return g;
 }
 
@@ -43,6 +50,7 @@ Gemm input_grad(const ModelContext& context, const Tensor& dy, const Param& weig
   g.b = weight.value;
   g.c = context.empty({dy.extent(0), weight.value.extent(1)});
   g.b_is_weight = true;
+  round_operands(context, Fp8::e5m2, g);
   return g;
 }
 
@@ -55,6 +63,7 @@ void add_weight_grad(const ModelContext& context, const Tensor& dy, const Tensor
   g.b = x;
   g.c = weight.grad;
   g.a_transposed = g.accumulate = true;
+  round_operands(context, Fp8::e5m2, g);
   context.backend.gemm(g);
 }
 

@@ -1,6 +1,8 @@
 // Matrix products cut over tensor ranks (Shoeybi et al., 2019): a column-parallel one splits what
 // comes out, a row-parallel one sums over what went in, so that a pair needs one exchange each way.
-// Where ModelContext::lora says so, an adapter computes beside the matrix.
+// Where ModelContext::lora says so, an adapter computes beside the matrix. With ModelContext::fp8
+// the three products of each round activations and weights to E4M3, gradients of activations to
+// E5M2 (Micikevicius et al., 2022), and give what they always give: bf16, or f32 sums for weights.
 #pragma once
 
 #include <optional>

@@ -95,6 +95,7 @@ struct ModelContext {
   bool sequence_parallel = false;  // activations between tensor-parallel parts hold rows / tp
   Key seed;
   Lora lora = {};
+  bool fp8 = false;  // products of linear layers round their operands: see core/model/linear.h
 
   Tensor empty(const Shape& shape) const { return backend.empty(shape, activation); }
 };

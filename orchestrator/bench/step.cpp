@@ -1,6 +1,7 @@
 #include "orchestrator/bench/step.h"
 
 #include <algorithm>
+#include <chrono>
 #include <vector>
 
 #include "core/model/presets.h"
@@ -20,6 +21,7 @@ TrainConfig config_of(const StepBench& bench) {
   config.micro_batch = bench.micro_batch;
   config.batch_sequences = bench.micro_batch * bench.micro_batches;
   config.precision = bench.precision == "fp32" ? DType::f32 : DType::bf16;
+  config.fp8 = bench.precision == "fp8";
   config.rate = {.kind = LearningRate::Kind::constant, .peak = 1e-4f};
   config.steps = bench.steps + 1;
   return config;
@@ -33,6 +35,17 @@ Samples random_tokens(int64_t vocabulary) {
   });
 }
 
+// How long the host takes to enqueue a step that waits for nothing. A device with a queue computes
+// meanwhile: it is never idle for want of work when this is well below a step's time.
+double time_enqueueing(Trainer& trainer, Backend& backend) {
+  backend.sync();
+  const auto begin = std::chrono::steady_clock::now();
+  trainer.rehearse_step();
+  const auto end = std::chrono::steady_clock::now();
+  backend.sync();
+  return std::chrono::duration<double>(end - begin).count();
+}
+
 void time_steps(const StepBench& bench, Trainer& trainer, Backend& backend, StepFigures& figures) {
   figures.first_loss = trainer.step({}).loss;
   const int64_t calls = backend.pool().usage().device_calls;
@@ -42,6 +55,7 @@ void time_steps(const StepBench& bench, Trainer& trainer, Backend& backend, Step
     seconds.push_back(report.seconds);
     figures.last_loss = report.loss;
   }
+  figures.enqueue_s = time_enqueueing(trainer, backend);
   figures.late_allocations = backend.pool().usage().device_calls - calls;
   figures.memory_bytes = backend.pool().usage().peak_bytes;
   std::ranges::sort(seconds);
@@ -55,8 +69,8 @@ StepFigures run_step_bench(const StepBench& bench) {
   require_usage(bench.steps >= 1, "--steps {}: time at least one step", bench.steps);
   require_usage(bench.micro_batch >= 1 && bench.micro_batches >= 1,
                 "a step needs at least one micro-batch of at least one sequence");
-  require_usage(bench.precision == "fp32" || bench.precision == "bf16",
-                "--precision {}: use fp32 or bf16", bench.precision);
+  require_usage(bench.precision == "fp32" || bench.precision == "bf16" || bench.precision == "fp8",
+                "--precision {}: use fp32, bf16 or fp8", bench.precision);
   const TrainConfig config = config_of(bench);
   const auto backend = make_backend(device_of_rank(bench.device, {}), bench.threads);
   StepFigures figures;

@@ -20,6 +20,7 @@ struct StepFigures {
   std::string device;
   int64_t tokens_per_step = 0;
   double best_s = 0, median_s = 0;  // seconds per step
+  double enqueue_s = 0;             // the host's part of a step: until all of it is enqueued
   double tokens_per_s = 0;          // from the median
   double flops_per_token = 0;       // GptConfig::flops_per_token()
   double peak_flops = 0;            // a 4096-cubed product in the same run

@@ -22,7 +22,8 @@ void add_device_options(CLI::App& command, Bench& bench) {
   command.add_option("--preset", bench.preset, "the model")->capture_default_str();
   command.add_option("--device", bench.device, "auto, cpu, reference or cuda:N")
       ->capture_default_str();
-  command.add_option("--precision", bench.precision, "fp32 or bf16")->capture_default_str();
+  command.add_option("--precision", bench.precision, "fp32 or bf16; of a step, fp8 too")
+      ->capture_default_str();
   command.add_option("--threads", bench.threads, "0: all cores")->capture_default_str();
 }
 
@@ -31,6 +32,7 @@ void show(const StepFigures& figures) {
   fmt::print("tokens per step   {}\n", figures.tokens_per_step);
   fmt::print("seconds per step  {:.4f} (median), {:.4f} (best)\n", figures.median_s,
              figures.best_s);
+  fmt::print("                  {:.4f} until the host has enqueued one\n", figures.enqueue_s);
   fmt::print("tokens/s          {:.1f}\n", figures.tokens_per_s);
   fmt::print(
       "model FLOPs       {:.1f} million per token = 6 per weight of a matrix product + 6 * layers "
@@ -54,6 +56,7 @@ Json to_json(const StepFigures& figures) {
           {"tokens_per_step", figures.tokens_per_step},
           {"best_s", figures.best_s},
           {"median_s", figures.median_s},
+          {"enqueue_s", figures.enqueue_s},
           {"tokens_per_s", figures.tokens_per_s},
           {"flops_per_token", figures.flops_per_token},
           {"peak_flops", figures.peak_flops},

@@ -166,8 +166,8 @@ void complete_rest(RunSpec& spec) {
   require_usage(
       is_one_of(device.kind(), {"auto", "cpu", "reference"}) || cuda_device_of(device.kind()),
       "device.kind is '{}'; use auto, cpu, reference, cuda or cuda:N", device.kind());
-  require_usage(is_one_of(device.precision(), {"fp32", "tf32", "bf16"}),
-                "device.precision is '{}'; use fp32, tf32 or bf16", device.precision());
+  require_usage(is_one_of(device.precision(), {"fp32", "tf32", "bf16", "fp8"}),
+                "device.precision is '{}'; use fp32, tf32, bf16 or fp8", device.precision());
   require_usage(device.precision() != "tf32" || device.kind().starts_with("cuda"),
                 "device.precision is tf32, which only CUDA devices have; with device.kind '{}' use "
                 "fp32 or bf16",
@@ -330,7 +330,8 @@ TrainConfig train_config(const RunSpec& spec, int64_t tokenizer_vocabulary) {
   }
   config.documents = spec.data().document_attention();
   config.micro_batch = std::max<int64_t>(1, spec.data().micro_batch());
-  config.precision = spec.device().precision() == "bf16" ? DType::bf16 : DType::f32;
+  config.fp8 = spec.device().precision() == "fp8";
+  config.precision = config.fp8 || spec.device().precision() == "bf16" ? DType::bf16 : DType::f32;
   config.seed = spec.seed();
   config.schedule = spec.mesh().schedule();
   config.chunks = static_cast<int>(spec.mesh().chunks());

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "core/cuda_library.h"
 
 namespace katman {
 namespace {
@@ -34,7 +35,9 @@ Effort operator-(Effort a, const Effort& b) {
   return a;
 }
 
-DeviceHabits habits_of(const std::string& kind) { return {.packs_weights = kind == "cpu"}; }
+DeviceHabits habits_of(const std::string& kind) {
+  return {.packs_weights = kind == "cpu", .narrow_fp8 = cuda_device_of(kind).has_value()};
+}
 
 RehearsalBackend::RehearsalBackend(DeviceHabits habits)
     : habits_(habits), pool_(make_address_pool()) {}
@@ -57,6 +60,11 @@ void RehearsalBackend::gemm(const Gemm& g) {
   const GemmSize size = check_gemm(g);
   effort_.product_flops +=
       2.0 * static_cast<double>(size.m) * static_cast<double>(size.n) * static_cast<double>(size.k);
+  if (g.a_fp8 != Fp8::none) {  // rounded copies of both, which go with the product
+    const Tensor a = empty(g.a.shape(), habits_.narrow_fp8 ? DType::u8 : g.a.dtype());
+    const Tensor b = empty(g.b.shape(), a.dtype());
+    return touch({g.a, g.a, a, g.b, g.b, b});
+  }
   if (!habits_.packs_weights || !g.b_is_weight) return;
   Tensor& copy = packed_[{g.b.raw(), size.m, g.b_transposed, static_cast<bool>(g.bias)}];
   if (copy) return;

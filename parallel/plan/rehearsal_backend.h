@@ -24,6 +24,8 @@ Effort operator-(Effort a, const Effort& b);
 struct DeviceHabits {
   // A copy of every weight, until it changes, for each way that it is multiplied with.
   bool packs_weights = false;
+  // Operands that a product rounds to 8 bits take one byte, not those of their type.
+  bool narrow_fp8 = false;
 };
 // Of "cpu", "reference" or "cuda:N".
 DeviceHabits habits_of(const std::string& kind);

@@ -5,6 +5,7 @@
 
 #include "tests/support/backend_harness.h"
 #include "tests/support/backends.h"
+#include "tests/support/model.h"
 
 namespace katman {
 namespace {
@@ -96,6 +97,75 @@ TEST_P(BackendConformance, gemm_epilogues_follow_the_product) {
                           .epilogue = gelu_grad,
                           .aux = t[2]});
           });
+  }
+}
+
+// In shapes that tensor cores for 8-bit floats take, and in others.
+TEST_P(BackendConformance, gemm_rounds_its_operands_to_8_bits) {
+  using enum Gemm::Epilogue;
+  for (const Mnk& s : {Mnk{64, 48, 32}, {80, 144, 272}, {7, 33, 17}, {48, 16, 20}}) {
+    const Shape c{s.m, s.n};
+    check(label("fp8 forward", s), {in({s.m, s.k}, 30), in({s.n, s.k}, 1e-3), in({s.n}), out(c)},
+          [](Backend& backend, const Tensors& t) {
+            backend.gemm({.a = t[0],
+                          .b = t[1],
+                          .c = t[3],
+                          .b_transposed = true,
+                          .b_is_weight = true,
+                          .a_fp8 = Fp8::e4m3,
+                          .b_fp8 = Fp8::e4m3,
+                          .epilogue = bias,
+                          .bias = t[2]});
+          });
+    check(label("fp8 forward with GELU", s),
+          {in({s.m, s.k}), in({s.n, s.k}, 0.1), in({s.n}), out(c), out(c)},
+          [](Backend& backend, const Tensors& t) {
+            backend.gemm({.a = t[0],
+                          .b = t[1],
+                          .c = t[3],
+                          .b_transposed = true,
+                          .a_fp8 = Fp8::e4m3,
+                          .b_fp8 = Fp8::e4m3,
+                          .epilogue = bias_gelu,
+                          .bias = t[2],
+                          .aux = t[4]});
+          });
+    check(label("fp8 input gradient", s), {in({s.m, s.k}, 1e-7), in({s.k, s.n}), in(c, 2), out(c)},
+          [](Backend& backend, const Tensors& t) {
+            backend.gemm({.a = t[0],
+                          .b = t[1],
+                          .c = t[3],
+                          .b_is_weight = true,
+                          .a_fp8 = Fp8::e5m2,
+                          .b_fp8 = Fp8::e4m3,
+                          .epilogue = gelu_grad,
+                          .aux = t[2]});
+          });
+    check(label("fp8 weight gradient", s), {in({s.k, s.m}, 1e5), in({s.k, s.n}), inout_f32(c)},
+          [](Backend& backend, const Tensors& t) {
+            backend.gemm({.a = t[0],
+                          .b = t[1],
+                          .c = t[2],
+                          .a_transposed = true,
+                          .accumulate = true,
+                          .a_fp8 = Fp8::e5m2,
+                          .b_fp8 = Fp8::e4m3});
+          });
+  }
+}
+
+TEST_P(BackendConformance, an_infinite_operand_shows_behind_a_product_of_8_bits) {
+  const auto backend = test_backend(GetParam().kind);
+  for (const float poison : {INFINITY, NAN}) {
+    std::vector<float> values(32 * 32, 0.5f);
+    values[40] = poison;
+    const Tensor wide = make(*backend, {32, 32}, values),
+                 a = backend->empty({32, 32}, GetParam().dtype);
+    backend->cast(wide, a);
+    const Tensor c = backend->empty({32, 32}, DType::f32);
+    backend->gemm({.a = a, .b = a, .c = c, .a_fp8 = Fp8::e4m3, .b_fp8 = Fp8::e4m3});
+    EXPECT_TRUE(std::isnan(read(*backend, c)[1 * 32 + 3]));
+    EXPECT_EQ(read(*backend, c)[2 * 32 + 3], 8);
   }
 }
 

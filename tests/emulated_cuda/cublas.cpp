@@ -2,12 +2,18 @@
 #include <vector>
 
 #include "core/bf16.h"
+#include "core/fp8.h"
 #include "tests/emulated_cuda/cublasLt.h"
 
 namespace {
 using katman::bf16;
+using katman::Fp8;
 
+bool is_fp8(cudaDataType_t type) { return type == CUDA_R_8F_E4M3 || type == CUDA_R_8F_E5M2; }
 float get(const void* data, cudaDataType_t type, int64_t at) {
+  if (is_fp8(type))
+    return katman::fp8_value(static_cast<const uint8_t*>(data)[at],
+                             type == CUDA_R_8F_E4M3 ? Fp8::e4m3 : Fp8::e5m2);
   return type == CUDA_R_32F ? static_cast<const float*>(data)[at]
                             : static_cast<float>(static_cast<const bf16*>(data)[at]);
 }
@@ -69,6 +75,12 @@ struct Product {
     }
     return total;
   }
+  float scale() const {
+    const auto of = [](const void* scale) {
+      return scale ? *static_cast<const float*>(scale) : 1.0f;
+    };
+    return alpha * of(desc.a_scale) * of(desc.b_scale);
+  }
   void finish(int64_t i, int64_t j, float value) const {
     if (beta != 0) value += beta * get(c, c_layout.type, i + j * c_layout.ld);
     const bool biased =
@@ -91,7 +103,7 @@ struct Product {
       std::vector<float> column;
       for (int64_t q = 0; q < b.rows(); ++q) column.push_back(operand(b.at(q, j)));
       for (int64_t i = 0; i < d_layout.rows; ++i)
-        finish(i, j, alpha * sum(rows[static_cast<size_t>(i)], column));
+        finish(i, j, scale() * sum(rows[static_cast<size_t>(i)], column));
     }
   }
 };
@@ -100,12 +112,25 @@ bool divisible(const void* address, size_t by) {
   return reinterpret_cast<uintptr_t>(address) % by == 0;
 }
 
+// Those on products of 8-bit floats: the first operand transposed, the second not; multiples of 16
+// everywhere; no two of E5M2; results that are wider.
+bool is_sound_fp8(const cublasLtMatmulDescOpaque_t& desc, const Operand& a, const Operand& b,
+                  const cublasLtMatrixLayoutOpaque_t& d) {
+  const bool whole = d.rows % 16 == 0 && d.cols % 16 == 0 && a.cols() % 16 == 0;
+  const bool both_e5m2 = a.layout.type == CUDA_R_8F_E5M2 && b.layout.type == CUDA_R_8F_E5M2;
+  return desc.transa == CUBLAS_OP_T && desc.transb == CUBLAS_OP_N && whole && !both_e5m2 &&
+         !is_fp8(d.type) && desc.a_scale && desc.b_scale;
+}
+
 // The manual's conditions on shapes and epilogues.
 bool is_sound(const cublasLtMatmulDescOpaque_t& desc, const Operand& a, const Operand& b,
               const cublasLtMatrixLayoutOpaque_t& d) {
   if (a.rows() != d.rows || b.cols() != d.cols || a.cols() != b.rows()) return false;
   if (a.layout.ld < a.layout.rows || b.layout.ld < b.layout.rows || d.ld < d.rows) return false;
-  if (a.layout.type != b.layout.type || d.rows == 0 || d.cols == 0 || a.cols() == 0) return false;
+  if (d.rows == 0 || d.cols == 0 || a.cols() == 0) return false;
+  if (is_fp8(a.layout.type) != is_fp8(b.layout.type)) return false;
+  if (is_fp8(a.layout.type) && !is_sound_fp8(desc, a, b, d)) return false;
+  if (!is_fp8(a.layout.type) && a.layout.type != b.layout.type) return false;
   if (desc.epilogue == CUBLASLT_EPILOGUE_DEFAULT) return true;
   const bool needs_aux = desc.epilogue != CUBLASLT_EPILOGUE_BIAS;
   const bool needs_bias = desc.epilogue != CUBLASLT_EPILOGUE_DGELU;
@@ -155,6 +180,10 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc,
       return read(desc->aux);
     case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD:
       return read(desc->aux_ld);
+    case CUBLASLT_MATMUL_DESC_A_SCALE_POINTER:
+      return read(desc->a_scale);
+    case CUBLASLT_MATMUL_DESC_B_SCALE_POINTER:
+      return read(desc->b_scale);
     case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE:
       return read(desc->bias_type);
   }

@@ -10,7 +10,7 @@
 //   * Streams do nothing until something waits for them, in the latest order that is allowed: a
 //     missing event shows. Device memory and shared memory start as NaN.
 //   * Limits are kept: 1024 threads, 65535 blocks in y and z, 48 KiB of shared memory unless the
-//     kernel was granted more, 227 KiB at most; asynchronous copies arrive when they are waited
+//     kernel was granted more, 99 KiB at most; asynchronous copies arrive when they are waited
 //     for.
 //
 // What it cannot show: races between blocks that run at the same time, memory models, speed.

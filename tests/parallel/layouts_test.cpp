@@ -215,11 +215,13 @@ TEST(Layouts, a_schedule_from_a_file_is_obeyed) {
   expect_one_ranks_run(config, one, 1);
 }
 
-TEST(Layouts, bf16_on_many_ranks_stays_as_close_to_fp32_as_bf16_on_one) {
+// With 8-bit products too: tensor ranks scale their shards without asking each other.
+void expect_ranks_as_close_to_fp32_as_one(bool fp8) {
   constexpr int steps = 5;
   const Trained exact = train_on_threads(tiny_run(), steps);
   TrainConfig config = tiny_run();
   config.precision = DType::bf16;
+  config.fp8 = fp8;
   const auto off = [&](const Trained& run) {
     double most = 0;
     for (size_t i = 0; i < run.reports.size(); ++i)
@@ -232,6 +234,12 @@ TEST(Layouts, bf16_on_many_ranks_stays_as_close_to_fp32_as_bf16_on_one) {
     config.mesh = mesh;
     EXPECT_LT(off(train_on_threads(config, steps)), 2 * own + 1e-3) << repro(config);
   }
+}
+TEST(Layouts, bf16_on_many_ranks_stays_as_close_to_fp32_as_bf16_on_one) {
+  expect_ranks_as_close_to_fp32_as_one(false);
+}
+TEST(Layouts, fp8_on_many_ranks_stays_as_close_to_fp32_as_fp8_on_one) {
+  expect_ranks_as_close_to_fp32_as_one(true);
 }
 
 }  // namespace

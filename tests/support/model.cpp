@@ -116,7 +116,8 @@ std::vector<NamedModel> little_models() {
 
 Model::Model(const GptConfig& config, Comm& tp, const ModelOptions& options)
     : backend(test_backend(options.backend)),
-      context{*backend, tp, options.type, options.sequence_parallel, Key(options.seed)},
+      context{*backend,          tp, options.type, options.sequence_parallel,
+              Key(options.seed), {}, options.fp8},
       stage(config,
             options.range.last_layer ? options.range : StageRange{0, config.layers, true, true},
             context, params, options.recompute) {

@@ -45,6 +45,7 @@ struct ModelOptions {
   DType type = DType::f32;
   std::string backend = "reference";
   uint64_t seed = 3;
+  bool fp8 = false;
 };
 
 // One rank's stage with its parameters, filled.

@@ -271,10 +271,11 @@ __global__ void query_grad_kernel(AttentionBackward<T> b) {
 
 // --- sizes
 
-// start(tile): smaller tiles for heads of which larger ones would not fit.
+// start(tile): smaller tiles for heads of which larger ones would not fit into 99 KiB, the least
+// that a block may have on any device from compute capability 8.0 on.
 template <class Start>
 void with_tile(int head_dim, Start start) {
-  if (head_dim <= 128)
+  if (head_dim <= 112)
     start(std::integral_constant<int, 32>{});
   else
     start(std::integral_constant<int, 16>{});

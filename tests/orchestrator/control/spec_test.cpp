@@ -102,7 +102,7 @@ TEST(Spec, impossible_values_are_refused_by_name) {
   EXPECT_TRUE(has(refusal_of("mesh.schedule=magic"), "zero_bubble"));
   EXPECT_TRUE(has(refusal_of("checkpoint.keep_last=0"), "checkpoint.keep_last"));
   EXPECT_TRUE(has(refusal_of("device.kind=abacus"), "device.kind"));
-  EXPECT_TRUE(has(refusal_of("device.precision=fp8"), "device.precision"));
+  EXPECT_TRUE(has(refusal_of("device.precision=fp4"), "bf16 or fp8"));
   EXPECT_TRUE(has(refusal_of("device.precision=tf32"), "only CUDA"));
   EXPECT_TRUE(has(refusal_of("device.threads=100000"), "device.threads"));
   EXPECT_TRUE(has(refusal_of("learning_rate.kind=9"), "WARMUP_STABLE_DECAY"));
