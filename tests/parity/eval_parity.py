@@ -2,8 +2,8 @@
 """Every score of `katman eval` beside lm-evaluation-harness with `transformers`, on the exported model.
 
 Both read the same examples; few-shot contexts are compared with the harness's own `first_n` sampler, and for
-random shots the contexts that Katman drew are given to the harness as they are. Needs lm_eval beside the
-other packages of tests/parity (pip install lm_eval accelerate); skipped, and said so, where it is missing.
+random shots the contexts that Katman drew are given to the harness as they are. Skipped, and said so, where
+lm_eval is missing: tests/parity/setup installs it.
 """
 import json
 import os
@@ -22,7 +22,7 @@ try:
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 except ImportError as error:
-    print(f"skip lm-evaluation-harness is not installed ({error.name}): pip install lm_eval accelerate")
+    print(f"skip lm-evaluation-harness is not installed ({error.name}): run tests/parity/setup again")
     sys.exit(0)
 
 from support import ROOT, Checks, katman, make_corpus
