@@ -35,6 +35,7 @@ class CorpusData : public RunData {
   std::string tokenizer_fingerprint() const override {
     return corpus_.manifest().tokenizer_fingerprint;
   }
+  Tokenizer tokenizer() const override { return Tokenizer::load(corpus_.tokenizer_path()); }
   void write_tokenizer(const std::filesystem::path& path) const override {
     Files().write(path, read_text(corpus_.tokenizer_path()));
   }

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "data_pipeline/corpus/skipped.h"
+#include "data_pipeline/tokenize/tokenizer.h"
 #include "orchestrator/control/metrics.h"
 #include "parallel/trainer.h"
 #include "proto/run.pb.h"
@@ -25,6 +26,8 @@ class RunData {
   virtual const std::string& source() const = 0;  // the directory it is from, for messages
   virtual int64_t vocabulary() const = 0;
   virtual std::string tokenizer_fingerprint() const = 0;
+  // Throws Error for one that cannot be read.
+  virtual Tokenizer tokenizer() const = 0;
   virtual void write_tokenizer(const std::filesystem::path& path) const = 0;
   // What of the configuration follows from the data.
   virtual void shape(TrainConfig& config) const = 0;

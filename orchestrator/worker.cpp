@@ -19,6 +19,7 @@
 #include "orchestrator/plan_table.h"
 #include "orchestrator/rank_device.h"
 #include "orchestrator/run_data.h"
+#include "orchestrator/run_tasks.h"
 #include "orchestrator/signals.h"
 #include "parallel/checkpoint/checkpoint.h"
 #include "parallel/checkpoint/gather.h"
@@ -79,6 +80,7 @@ class Run {
         place_(local_place(host)),
         device_(device_of_rank(spec.device().kind(), place_)),
         config_(fitting(train_config(spec, *data_), device_, place_)),
+        tasks_(spec, *data_, config_.model),
         backend_(make_backend(device_, threads())),
         exchange_(device_world(host, *backend_, longest_transfer)),
         observed_(observed(*exchange_, waiting_)),
@@ -127,6 +129,7 @@ class Run {
   [[noreturn]] void roll_back(const StepReport& report, const std::string& what);
   bool step(const StopSignals& signals);
   void validate(int64_t step);
+  void evaluate(int64_t step);
   void save();
   // The corpus's sample that a step begins with.
   uint64_t first_sample(int64_t step) const {
@@ -141,6 +144,7 @@ class Run {
   LocalPlace place_;
   std::string device_;  // of this rank: "cuda:1"
   TrainConfig config_;
+  const RunTasks tasks_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<Comm> exchange_, observed_;
   Comm& world_;
@@ -274,8 +278,6 @@ void Run::start_reporting() {
 }
 
 void Run::validate(int64_t step) {
-  const double peak = measured_peak();
-  if (reporter_) reporter_->peak(peak);
   if (data_->validation_sequences() == 0) return;
   const auto found = trainer_.examine(data_->validation(), 0, data_->validation_sequences());
   if (!reporter_) return;
@@ -284,6 +286,16 @@ void Run::validate(int64_t step) {
     return reporter_->validation(step, found.loss, data_->validation_bytes_per_token());
   reporter_->scores(step, scores);
   if (is_last(step)) reporter_->say(data_->write_report(found, directory_));
+}
+
+void Run::evaluate(int64_t step) {
+  trainer_.ask([&](Reader& reader) {
+    const auto results =
+        tasks_.ask(reader, *backend_, *trainer_.groups().dp, [&](int64_t answered) {
+          if (link_) link_->asked(answered);
+        });
+    if (reporter_) reporter_->evaluation(step, results, reader.config().sequence);
+  });
 }
 
 void Run::save() {
@@ -375,6 +387,10 @@ bool Run::step(const StopSignals& signals) {
     at(VALIDATING);
     observer_.write_timeline(trainer_.timeline());
     timed("validation_seconds", report.step, [&] { validate(report.step); });
+  }
+  if (!tasks_.empty() && due(spec_.evaluation().every_steps())) {
+    at(EVALUATING);
+    timed("evaluation_seconds", report.step, [&] { evaluate(report.step); });
   }
   if (report.agreed.stop || report.agreed.save || due(spec_.checkpoint().every_steps())) {
     at(SAVING);

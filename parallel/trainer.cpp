@@ -237,10 +237,18 @@ Trainer::Examination Trainer::examine(const Samples& samples, int64_t first, int
   return found;
 }
 
-Reader Trainer::reader() {
+void Trainer::ask(const std::function<void(Reader&)>& asks) {
+  Parts& p = *parts_;
+  const auto split_rows = [&](bool yes) {
+    p.context.sequence_parallel = yes;
+    for (ModelStage& stage : p.stages) stage.layers().set_sequence_parallel(yes);
+  };
   std::vector<GptStage*> layers;
-  for (ModelStage& stage : parts_->stages) layers.push_back(&stage.layers());
-  return Reader(parts_->config.model, layers, parts_->context, *parts_->groups.pp);
+  for (ModelStage& stage : p.stages) layers.push_back(&stage.layers());
+  split_rows(false);
+  Reader reader(p.config.model, layers, p.context, *p.groups.pp);
+  asks(reader);
+  split_rows(p.config.sequence_parallel);
 }
 
 int64_t Trainer::next_step() const { return parts_->next_step; }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -112,9 +113,9 @@ class Trainer {
   };
   Examination examine(const Samples& samples, int64_t first, int64_t count);
 
-  // Who asks the model as it is now, between steps, on all ranks of a replica alike. The trainer
-  // outlives it.
-  Reader reader();
+  // Lets `asks` ask the model as it is now, between steps, on all ranks of a replica alike. Rows
+  // are not split over tensor ranks meanwhile: texts have any length.
+  void ask(const std::function<void(Reader& reader)>& asks);
 
   int64_t next_step() const;
   // After a load into optimizer().pieces(): values follow the masters, and training goes on with

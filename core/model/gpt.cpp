@@ -71,6 +71,8 @@ GptStage::GptStage(const GptConfig& config, StageRange range, const ModelContext
 
 GptStage::~GptStage() = default;
 
+void GptStage::set_sequence_parallel(bool yes) { parts_->context.sequence_parallel = yes; }
+
 Tensor GptStage::forward(const Tensor& x, Tape& tape) {
   Parts& p = *parts_;
   p.check_input(x, tape.micro);

@@ -50,6 +50,10 @@ class GptStage {
   // Logits f32 [rows, vocabulary] for generation, whole on every tp rank (gathered, unpadded).
   Tensor logits(const Tensor& h);
 
+  // From now on, what ModelContext::sequence_parallel says. Only passes that remember nothing may do
+  // without what the stage was built with: their texts can then have any length.
+  void set_sequence_parallel(bool yes);
+
   // Empty caches for generation: [layer of this stage].
   std::vector<KvCache> make_caches(int64_t sequences, int64_t capacity) const;
 

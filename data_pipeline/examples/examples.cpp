@@ -117,7 +117,7 @@ Examples Examples::read(const std::vector<std::string>& files, const ExampleForm
       }
     });
   require(examples.size() > 0, "{} has no examples", fmt::join(files, ", "));
-  if (has_head(format.task) && format.task != Task::multiple_choice)
+  if (has_head(format.task) && format.task != FinetuneTask::multiple_choice)
     examples.name_labels(format, labels, places);
   return examples;
 }
@@ -132,7 +132,7 @@ void Examples::add(const Record& record, const ExampleFormat& format, const Toke
       if (has_head(format.task))
         shorten_ends(parts, excess);
       else
-        shorten_front(parts, excess, format.task == Task::completion);
+        shorten_front(parts, excess, format.task == FinetuneTask::completion);
     }
     const size_t begin = tokens_.size();
     for (const auto& part : parts) tokens_.insert(tokens_.end(), part.begin(), part.end());

@@ -12,7 +12,7 @@ namespace katman {
 
 // How files are read.
 struct ExampleFormat {
-  Task task = Task::completion;
+  FinetuneTask task = FinetuneTask::completion;
   int64_t most_tokens = 0;  // of a sequence
   // Names of the classes in their order; empty: those that occur, in order (numbers as numbers).
   std::vector<std::string> labels = {};

@@ -40,31 +40,23 @@ Record completion(const json& object, const std::string& end_of_document) {
   return {{{std::move(first), text(rest, true), mark(end_of_document, true)}}, {}, -1};
 }
 
-void add_turn(const std::string& role, std::string content, std::vector<Segment>& conversation) {
-  require(role == "system" || role == "user" || role == "assistant",
-          "the role \"{}\" is none of system, user and assistant", role);
-  const bool answer = role == "assistant";
-  conversation.push_back(mark("<|" + role + "|>"));
-  conversation.push_back(text(std::move(content), answer));
-  conversation.push_back(mark("<|end|>", answer));
-}
-
 Record chat(const json& object) {
-  std::vector<Segment> conversation;
+  std::vector<Message> messages;
   if (object.contains("messages")) {
-    const json& messages = object["messages"];
-    require(messages.is_array(), "\"messages\" is not a list");
-    for (const json& message : messages) {
+    const json& list = object["messages"];
+    require(list.is_array(), "\"messages\" is not a list");
+    for (const json& message : list) {
       require(message.is_object(), "a message is not an object");
-      add_turn(text_field(message, "role"), text_field(message, "content"), conversation);
+      messages.push_back({text_field(message, "role"), text_field(message, "content")});
     }
   } else {
-    add_turn("user", text_field(object, "prompt"), conversation);
-    add_turn("assistant", text_field(object, "completion"), conversation);
+    messages = {{"user", text_field(object, "prompt")},
+                {"assistant", text_field(object, "completion")}};
   }
-  require(std::ranges::any_of(conversation, &Segment::counted),
+  std::vector<Segment> sequence = conversation(messages);
+  require(std::ranges::any_of(sequence, &Segment::counted),
           "there is no answer of the assistant to learn from");
-  return {{std::move(conversation)}, {}, -1};
+  return {{std::move(sequence)}, {}, -1};
 }
 
 // <|start|> and <|extract|> around texts, all of it counted but the start.
@@ -113,25 +105,38 @@ Record multiple_choice(const json& object) {
 
 }  // namespace
 
-Record parse_record(std::string_view line, Task task, const std::string& end_of_document) {
+std::vector<Segment> conversation(const std::vector<Message>& messages) {
+  std::vector<Segment> sequence;
+  for (const auto& [role, content] : messages) {
+    require_usage(role == "system" || role == "user" || role == "assistant",
+                  "the role \"{}\" is none of system, user and assistant", role);
+    const bool answer = role == "assistant";
+    sequence.push_back(mark("<|" + role + "|>"));
+    sequence.push_back(text(content, answer));
+    sequence.push_back(mark("<|end|>", answer));
+  }
+  return sequence;
+}
+
+Record parse_record(std::string_view line, FinetuneTask task, const std::string& end_of_document) {
   const json object = json::parse(line, nullptr, false);
   require(object.is_object(), "this is not a JSON object");
   switch (task) {
-    case Task::completion:
+    case FinetuneTask::completion:
       return completion(object, end_of_document);
-    case Task::chat:
+    case FinetuneTask::chat:
       return chat(object);
-    case Task::classification:
+    case FinetuneTask::classification:
       return {{framed({text_field(object, "text")}, {})}, label_field(object), -1};
-    case Task::entailment: {
+    case FinetuneTask::entailment: {
       const auto premise = text_field(object, "premise");  // asked for first, and missed first
       return pair(premise, text_field(object, "hypothesis"), false, label_field(object));
     }
-    case Task::similarity: {
+    case FinetuneTask::similarity: {
       const auto first = text_field(object, "first");
       return pair(first, text_field(object, "second"), true, label_field(object));
     }
-    case Task::multiple_choice:
+    case FinetuneTask::multiple_choice:
       return multiple_choice(object);
   }
   return {};

@@ -16,6 +16,14 @@ struct Segment {
   bool counted = false;  // the model is trained to say it
 };
 
+// Of a conversation.
+struct Message {
+  std::string role, content;  // role: system, user or assistant
+};
+// <|user|>question<|end|><|assistant|>answer<|end|>..., answers with their ends counted. Throws
+// Error for another role.
+std::vector<Segment> conversation(const std::vector<Message>& messages);
+
 struct Record {
   std::vector<std::vector<Segment>> sequences;  // similarity: both orders; one for every choice
   std::string label;                            // of a task with a head: the class
@@ -43,6 +51,6 @@ struct Record {
 // Completions with their end, and answers with theirs, are counted; with a head, every token is.
 //
 // Throws Error with what is wrong with the line, to go behind its name.
-Record parse_record(std::string_view line, Task task, const std::string& end_of_document);
+Record parse_record(std::string_view line, FinetuneTask task, const std::string& end_of_document);
 
 }  // namespace katman

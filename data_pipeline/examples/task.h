@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "data_pipeline/tokenize/tokenizer.h"
@@ -10,7 +9,7 @@
 namespace katman {
 
 // The last four are the tasks of Radford et al., 2018 (section 3.3).
-enum class Task {
+enum class FinetuneTask {
   completion,       // go on with a prompt
   chat,             // answer in a conversation
   classification,   // name the class of a text
@@ -18,23 +17,15 @@ enum class Task {
   similarity,       // name how two texts are related, whichever comes first
   multiple_choice,  // choose one of several continuations
 };
-const char* name_of(Task task);
+const char* name_of(FinetuneTask task);
 // Whether a head tells classes or choices apart; otherwise the model speaks.
-bool has_head(Task task);
+bool has_head(FinetuneTask task);
 
 // The special tokens that a task puts between texts: chat has <|system|>, <|user|>, <|assistant|>
 // and <|end|>, tasks with a head have <|start|>, <|delimiter|> and <|extract|>.
-std::vector<std::string> marks_of(Task task);
+std::vector<std::string> marks_of(FinetuneTask task);
 // The tokenizer with the task's marks behind its vocabulary, each once. What the ids of a text are
 // does not change.
-Tokenizer with_marks(const Tokenizer& tokenizer, Task task);
-
-// How a model that was fine-tuned on conversations is asked: the ids in front of its answer, and
-// the one that ends it. Throws UsageError for a tokenizer without the marks.
-struct Question {
-  std::vector<int32_t> ids;
-  int32_t end;
-};
-Question ask(const Tokenizer& tokenizer, std::string_view question);
+Tokenizer with_marks(const Tokenizer& tokenizer, FinetuneTask task);
 
 }  // namespace katman

@@ -15,6 +15,7 @@
 #include "orchestrator/completion/request.h"
 #include "orchestrator/eval/builtin.h"
 #include "orchestrator/eval/evaluate.h"
+#include "orchestrator/eval/table.h"
 #include "parallel/checkpoint/files.h"
 
 namespace katman {
@@ -73,31 +74,10 @@ Json to_json(const TaskResult& result) {
           {"metrics", metrics}};
 }
 
-void show(const std::vector<TaskResult>& results) {
-  fmt::print("{:<24}{:>7}{:>10}  {:<18}{:>12}   {}\n", "task", "shots", "examples", "metric",
-             "value", "standard error");
-  for (const TaskResult& result : results)
-    for (const Metric& metric : result.metrics)
-      fmt::print("{:<24}{:>7}{:>10}  {:<18}{:>12.4f}   {}\n", result.task, result.shots,
-                 result.examples, metric.name, metric.value,
-                 metric.standard_error ? fmt::format("+- {:.4f}", *metric.standard_error) : "");
-}
-
-std::vector<Task> tasks_of(const Options& options) {
-  std::vector<Task> tasks;
-  for (const std::string& name : options.tasks) {
-    if (const auto builtin = builtin_tasks(name, options.eval.seed); !builtin.empty())
-      tasks.insert(tasks.end(), builtin.begin(), builtin.end());
-    else
-      tasks.push_back(read_task(name));
-  }
-  return tasks;
-}
-
 void write_tasks(const Options& options) {
   const Files files;
   files.make_directory(options.write_tasks);
-  for (const Task& task : tasks_of(options)) {
+  for (const Task& task : tasks_named(options.tasks, options.eval.seed)) {
     const auto file = std::filesystem::path(options.write_tasks) / (task.name + ".jsonl");
     files.write(file, to_text(task));
     fmt::print("{}: {} examples\n", file.string(), task.examples.size());
@@ -129,16 +109,16 @@ class Evaluation {
     TaskResult result = evaluate(
         task, options_.eval, {model_.reader(), tokenizer_, model_.backend(), *model_.groups().dp},
         [&](int64_t done, int64_t of) { line(done, of); });
-    if (speaks_ && result.truncated > 0)
-      spdlog::warn(
-          "{}: {} requests are longer than the model's {} positions and lost their "
-          "beginning",
-          task.name, result.truncated, model_.info().model.sequence);
+    const std::string note = truncation_note(result, model_.info().model.sequence);
+    if (speaks_ && !note.empty()) spdlog::warn("{}", note);
     return result;
   }
 
   void report(const std::vector<TaskResult>& results) const {
-    if (!options_.json) return show(results);
+    if (!options_.json) {
+      for (const std::string& line : result_table(results)) fmt::print("{}\n", line);
+      return;
+    }
     Json json = {{"checkpoint", model_.info().directory.string()},
                  {"step", model_.info().step},
                  {"seed", options_.eval.seed},
@@ -169,10 +149,11 @@ void run(const Options& options) {
   if (!options.write_tasks.empty()) return write_tasks(options);
   require_usage(!options.checkpoint.empty(), "--checkpoint is missing: name a run or a checkpoint");
   const auto checkpoint = chosen_checkpoint(options.checkpoint, options.step);
-  options.model.check(read_checkpoint_info(checkpoint).model);
+  const GptConfig model = read_checkpoint_info(checkpoint).model;
+  options.model.check(model);
   tokenizer_of(checkpoint);
-  const std::vector<Task> tasks = tasks_of(options);
-  for (const Task& task : tasks) context_of(task, 0, options.eval.shots, options.eval.seed);
+  const std::vector<Task> tasks = tasks_named(options.tasks, options.eval.seed);
+  for (const Task& task : tasks) check_askable(task, options.eval, model.sequence);
   on_ranks(options.model.mesh,
            [&](Comm& world) { Evaluation(options, checkpoint, tasks, world).run(); });
 }

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "orchestrator/cli/cli.h"
+#include "orchestrator/cli/run_option.h"
 #include "orchestrator/control/spec.h"
 #include "orchestrator/plan_table.h"
 #include "orchestrator/rank_device.h"
@@ -20,8 +21,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Request {
-  std::string run_file;
-  std::vector<std::string> sets;
+  RunOption run;
   double memory_gb = 0, tflops = 0, gb_per_s = 0;
   bool json = false;
 };
@@ -47,9 +47,7 @@ struct Outlook {
 };
 
 Outlook look_ahead(const Request& request) {
-  RunSpec spec = read_run_file(request.run_file);
-  for (const std::string& assignment : request.sets) set_field(spec, assignment);
-  complete(spec, std::filesystem::path(request.run_file).stem().string());
+  const RunSpec spec = request.run.completed();
   Outlook ahead;
   ahead.config = spec.has_finetune() ? train_config(spec, *open_run_data(spec))
                                      : train_config(spec, vocabulary_of(spec));
@@ -139,11 +137,7 @@ void run(const Request& request) {
 void add_plan(CLI::App& app) {
   auto request = std::make_shared<Request>();
   auto* command = app.add_subcommand("plan", "what a run will need, before it runs");
-  command->add_option("RUN", request->run_file, "the run file")->required();
-  command->add_option("--set", request->sets, "override a field of the run file")
-      ->type_name("PATH=VALUE")
-      ->expected(1)
-      ->take_all();
+  add_run_option(*command, request->run);
   command->add_option("--memory", request->memory_gb,
                       "GB of a rank's device, for a run on another machine than this one");
   command->add_option("--tflops", request->tflops,

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "orchestrator/cli/cli.h"
+#include "orchestrator/cli/run_option.h"
 #include "orchestrator/control/client.h"
 #include "orchestrator/control/fleet.h"
 #include "orchestrator/control/spec.h"
@@ -15,9 +16,8 @@ namespace {
 namespace fs = std::filesystem;
 
 struct SubmitOptions {
-  std::string run_file;
+  RunOption run;
   Reach to;
-  std::vector<std::string> sets;
   int priority = 0;
   bool check = false;
 };
@@ -33,20 +33,29 @@ void print(const RunPlan& plan) {
                                     describe(shape, {plan.nodes().begin(), plan.nodes().end()}))));
 }
 
+// A path means what it means here, wherever the orchestrator was started.
+void settle(std::string& path) {
+  if (fs::exists(path)) path = fs::absolute(path).string();
+}
+std::string settled_task(std::string name) {
+  constexpr std::string_view cloze = "cloze:";
+  if (!name.starts_with(cloze)) return settle(name), name;
+  std::string corpus = name.substr(cloze.size());
+  settle(corpus);
+  return std::string(cloze) + corpus;
+}
+
 void run_submit(const SubmitOptions& options) {
-  RunSpec spec = read_run_file(options.run_file);
-  for (const std::string& assignment : options.sets) set_field(spec, assignment);
-  if (spec.name().empty()) spec.set_name(fs::path(options.run_file).stem().string());
-  // A path means what it means here, wherever the orchestrator was started.
-  const auto settle = [](std::string& path) {
-    if (fs::exists(path)) path = fs::absolute(path).string();
-  };
+  RunSpec spec = options.run.read();
+  if (spec.name().empty()) spec.set_name(options.run.name());
   settle(*spec.mutable_data()->mutable_corpus());
   if (spec.has_finetune()) {
     settle(*spec.mutable_finetune()->mutable_from());
     for (std::string& file : *spec.mutable_finetune()->mutable_train()) settle(file);
     for (std::string& file : *spec.mutable_finetune()->mutable_held_out()) settle(file);
   }
+  if (spec.has_evaluation())
+    for (std::string& task : *spec.mutable_evaluation()->mutable_tasks()) task = settled_task(task);
   SubmitRequest request;
   request.set_id(new_id());
   request.set_run_file(to_text(spec));
@@ -63,12 +72,7 @@ void run_submit(const SubmitOptions& options) {
 void add_submit(CLI::App& app) {
   auto options = std::make_shared<SubmitOptions>();
   auto* command = app.add_subcommand("submit", "queue a run at an orchestrator");
-  command->add_option("RUN", options->run_file, "the run file: protobuf text, proto/run.proto")
-      ->required();
-  command->add_option("--set", options->sets, "override a field of the run file")
-      ->type_name("PATH=VALUE")
-      ->expected(1)
-      ->take_all();
+  add_run_option(*command, options->run);
   command->add_option("--priority", options->priority, "higher goes first")->capture_default_str();
   command->add_flag("--check", options->check,
                     "only check, and print what the orchestrator would run, and where");

@@ -5,15 +5,16 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <csignal>
-#include <filesystem>
 #include <memory>
 
 #include "core/error.h"
 #include "core/log.h"
 #include "orchestrator/cli/cli.h"
+#include "orchestrator/cli/run_option.h"
 #include "orchestrator/control/spec.h"
 #include "orchestrator/launch/launcher.h"
 #include "orchestrator/run_data.h"
+#include "orchestrator/run_tasks.h"
 #include "orchestrator/train_here.h"
 #include "orchestrator/worker.h"
 #include "parallel/comm/mpi.h"
@@ -26,23 +27,10 @@ namespace {
 constexpr std::chrono::minutes longest_wait{10};
 
 struct TrainOptions {
-  std::string run_file;
-  std::vector<std::string> sets = {};
+  RunOption run;
   std::string dashboard = {};
   bool check = false;
 };
-
-RunSpec given_spec(const TrainOptions& options) {
-  RunSpec spec = read_run_file(options.run_file);
-  for (const std::string& assignment : options.sets) set_field(spec, assignment);
-  return spec;
-}
-
-RunSpec completed_spec(const TrainOptions& options) {
-  RunSpec spec = given_spec(options);
-  complete(spec, std::filesystem::path(options.run_file).stem().string());
-  return spec;
-}
 
 void print_checked(const RunSpec& spec) {
   const Mesh mesh = Job{.spec = spec}.mesh();
@@ -56,11 +44,13 @@ int64_t memory_bytes() {
 }
 
 void run_train(const TrainOptions& options) {
-  const RunSpec spec = completed_spec(options);
-  // Before any rank starts: the data opens, and the model fits its tokenizer, the mesh and this
-  // machine.
-  const TrainConfig config = train_config(spec, *open_run_data(spec));
+  const RunSpec spec = options.run.completed();
+  // Before any rank starts: the data opens, the model fits its tokenizer, the mesh and this
+  // machine, and its tasks can be asked.
+  const auto data = open_run_data(spec);
+  const TrainConfig config = train_config(spec, *data);
   config.check();
+  RunTasks(spec, *data, config.model);
   if (const int64_t needed = config.state_bytes(), there = memory_bytes();
       needed > there && !options.check && !spec.device().kind().starts_with("cuda"))
     throw UsageError(fmt::format(
@@ -75,9 +65,9 @@ void run_train(const TrainOptions& options) {
 }
 
 void run_finetune(const TrainOptions& options) {
-  require_usage(given_spec(options).has_finetune(),
+  require_usage(options.run.read().has_finetune(),
                 "{} has no section finetune {{ from: ... train: ... }}; katman train pre-trains",
-                options.run_file);
+                options.run.file);
   run_train(options);
 }
 
@@ -86,7 +76,7 @@ void run_as_worker(const std::string& run_file, const WorkerOptions& options) {
   // after it any more.
   if (options.generation > 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error with a sentence
-  const RunSpec spec = completed_spec({.run_file = run_file});
+  const RunSpec spec = RunOption{.file = run_file}.completed();
   const auto& mesh = spec.mesh();
   if (!MpiSession::launched() && mesh.tp() * mesh.dp() * mesh.pp() == 1) {
     ThreadWorld world(1);
@@ -107,12 +97,7 @@ void run_as_worker(const std::string& run_file, const WorkerOptions& options) {
 }
 
 void add_options(CLI::App& command, TrainOptions& options) {
-  command.add_option("RUN", options.run_file, "the run file: protobuf text, proto/run.proto")
-      ->required();
-  command.add_option("--set", options.sets, "override a field of the run file")
-      ->type_name("PATH=VALUE")
-      ->expected(1)
-      ->take_all();
+  add_run_option(command, options.run);
   command.add_flag("--check", options.check,
                    "only check, and print the run file with every default filled in");
   command

@@ -38,6 +38,10 @@ void refuse_what_the_checkpoint_decides(const RunSpec& spec) {
                 more.empty() ? "" : more[0]);
 }
 
+bool speaks(const FinetuneSpec& finetune) {
+  return finetune.task() == FinetuneSpec::COMPLETION || finetune.task() == FinetuneSpec::CHAT;
+}
+
 void apply_recipe_of_gpt1(RunSpec& spec) {
   FinetuneSpec& finetune = *spec.mutable_finetune();
   if (finetune.batch() == 0) finetune.set_batch(32);
@@ -57,6 +61,11 @@ void complete_finetune(RunSpec& spec) {
   require_usage(finetune.train_size() > 0,
                 "finetune.train is missing: name a file of examples, JSON lines");
   refuse_what_the_checkpoint_decides(spec);
+  require_usage(speaks(finetune) || !finetune.pack(),
+                "finetune.pack is for completions and chats: the head of {} looks at the end of a "
+                "sequence of its own",
+                FinetuneSpec::Task_Name(finetune.task()));
+  if (!finetune.has_pack()) finetune.set_pack(speaks(finetune));
   if (finetune.has_lora()) complete_lora(*finetune.mutable_lora());
   apply_recipe_of_gpt1(spec);
   require_usage(finetune.batch() >= spec.mesh().dp(),

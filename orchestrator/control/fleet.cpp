@@ -103,7 +103,8 @@ Effects Fleet::reported(const WorkerReport& report, double now) {
   if (rank.rank() != 0) return out;
   view.set_heard_at(now);
   view.set_p99_step_s(report.p99_step_s());
-  if (view.phase() != report.phase()) view.set_moved_at(now);
+  if (view.phase() != report.phase() || entry.asked != report.asked()) view.set_moved_at(now);
+  entry.asked = report.asked();
   view.set_phase(report.phase());
   // A worker may start before the step that was promised: the newest checkpoint can be damaged.
   if (view.state() == RunView::STARTING && report.phase() == TRAINING)

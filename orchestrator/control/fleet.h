@@ -112,6 +112,7 @@ class Fleet {
     RunView view;
     std::vector<Pending> pending;
     double killed_at = 0;
+    uint64_t asked = 0;             // requests of an evaluation, by the last word of rank 0
     std::map<int, RankView> ranks;  // of the live generation, as they spoke
   };
 

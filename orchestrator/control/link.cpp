@@ -72,6 +72,11 @@ void Link::at(Phase phase, int64_t steps_done) {
   report_.set_step(static_cast<uint64_t>(steps_done));
 }
 
+void Link::asked(int64_t requests) {
+  const std::lock_guard lock(mutex_);
+  report_.set_asked(static_cast<uint64_t>(requests));
+}
+
 void Link::took(double seconds, double waited_s) {
   const std::lock_guard lock(mutex_);
   recent_.add(seconds);

@@ -41,6 +41,8 @@ class Link {
 
   // What the worker is at now, after this many steps of the run.
   void at(Phase phase, int64_t steps_done);
+  // So many requests of an evaluation are answered: it does not stand still.
+  void asked(int64_t requests);
   // A step took this long, and of that it waited for others.
   void took(double seconds, double waited_s);
   // What the orchestrator would like to happen after the next step.

@@ -365,7 +365,7 @@ std::vector<TimeShare> Orchestrator::time_spent(const std::string& run) {
                   .discarded_steps = steps.discarded.sum,
                   .data = seconds("data_seconds").counting.sum,
                   .saving = both("save_seconds"),
-                  .validating = both("validation_seconds")},
+                  .validating = both("validation_seconds") + both("evaluation_seconds")},
                  unix_now());
 }
 

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "core/log.h"
+#include "orchestrator/eval/table.h"
 
 namespace katman {
 
@@ -88,6 +89,14 @@ void Reporter::scores(int64_t step, const Scalars& scalars) {
   std::string line = fmt::format("after step {}:", step + 1);
   for (const auto& [name, value] : scalars) line += fmt::format("  {} {:.4f}", name, value);
   say(line);
+}
+
+void Reporter::evaluation(int64_t step, const std::vector<TaskResult>& results, int64_t positions) {
+  write(step, series_of(results));
+  say(fmt::format("after step {}, asked about its tasks:", step + 1));
+  for (const std::string& line : result_table(results)) say(line);
+  for (const TaskResult& result : results)
+    if (const std::string note = truncation_note(result, positions); !note.empty()) say(note);
 }
 
 void Reporter::say(const std::string& line) {

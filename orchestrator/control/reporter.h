@@ -9,6 +9,7 @@
 #include <string>
 
 #include "orchestrator/control/metrics.h"
+#include "orchestrator/eval/evaluate.h"
 #include "parallel/trainer.h"
 #include "proto/run.pb.h"
 
@@ -34,8 +35,8 @@ class Reporter {
   void write(int64_t step, const Scalars& scalars);
   // What a task head's answers on held-out examples are worth.
   void scores(int64_t step, const Scalars& scalars);
-  // A better measurement: whatever else the machine did during the earlier one is no merit of ours.
-  void peak(double flops) { peak_flops_ = std::max(peak_flops_, flops); }
+  // Of tasks, after a step.
+  void evaluation(int64_t step, const std::vector<TaskResult>& results, int64_t positions);
   // A plain line that does not disturb the rewritten one.
   void say(const std::string& line);
 

@@ -23,17 +23,6 @@ std::string field_names(const pb::Descriptor* type) {
   return names;
 }
 
-// "a,b" replaces what a list of strings holds.
-void set_list(pb::Message& message, const pb::FieldDescriptor& field, const std::string& value) {
-  const pb::Reflection& reflection = *message.GetReflection();
-  reflection.ClearField(&message, &field);
-  for (size_t begin = 0; begin < value.size();) {
-    const size_t end = std::min(value.find(',', begin), value.size());
-    reflection.AddString(&message, &field, value.substr(begin, end - begin));
-    begin = end + 1;
-  }
-}
-
 // Keeps the first complaint: later ones are mostly its echo.
 class FirstError : public pb::io::ErrorCollector {
  public:
@@ -42,6 +31,37 @@ class FirstError : public pb::io::ErrorCollector {
   }
   std::string text;
 };
+
+bool is_string(const pb::FieldDescriptor& field) {
+  return field.cpp_type() == pb::FieldDescriptor::CPPTYPE_STRING;
+}
+
+// Sets a field from its text; of a list, adds one element.
+void set_value(pb::Message& message, const pb::FieldDescriptor& field, const std::string& value,
+               const std::string& assignment) {
+  const pb::Reflection& reflection = *message.GetReflection();
+  if (is_string(field) && field.is_repeated()) return reflection.AddString(&message, &field, value);
+  if (is_string(field)) return reflection.SetString(&message, &field, value);
+  pb::TextFormat::Parser parser;
+  FirstError first;
+  parser.RecordErrorsTo(&first);
+  require_usage(parser.ParseFieldValueFromString(value, &field, &message),
+                "--set {}: '{}' is not a value of {}, which is {}", assignment, value,
+                assignment.substr(0, assignment.find('=')),
+                field.enum_type() ? "one of its named kinds (see proto/run.proto)"
+                                  : "of type " + std::string(field.cpp_type_name()));
+}
+
+// "a,b" replaces what a list holds.
+void set_list(pb::Message& message, const pb::FieldDescriptor& field, const std::string& value,
+              const std::string& assignment) {
+  message.GetReflection()->ClearField(&message, &field);
+  for (size_t begin = 0; begin < value.size();) {
+    const size_t end = std::min(value.find(',', begin), value.size());
+    set_value(message, field, value.substr(begin, end - begin), assignment);
+    begin = end + 1;
+  }
+}
 
 }  // namespace
 
@@ -68,7 +88,7 @@ void set_field(RunSpec& spec, const std::string& assignment) {
   require_usage(equals != std::string::npos && equals > 0,
                 "--set {}: write it as path=value, for example --set model.layers=4", assignment);
   const std::string path = assignment.substr(0, equals);
-  std::string value = assignment.substr(equals + 1);
+  const std::string value = assignment.substr(equals + 1);
 
   pb::Message* message = &spec;
   const pb::FieldDescriptor* field = nullptr;
@@ -88,18 +108,8 @@ void set_field(RunSpec& spec, const std::string& assignment) {
                 "--set {}: '{}' is a group; set one of its fields: {}", assignment, path,
                 field->message_type() ? field_names(field->message_type()) : "");
 
-  if (field->is_repeated()) return set_list(*message, *field, value);
-  if (field->cpp_type() == pb::FieldDescriptor::CPPTYPE_STRING) {
-    message->GetReflection()->SetString(message, field, value);
-    return;
-  }
-  pb::TextFormat::Parser parser;
-  FirstError first;
-  parser.RecordErrorsTo(&first);
-  require_usage(parser.ParseFieldValueFromString(value, field, message),
-                "--set {}: '{}' is not a value of {}, which is {}", assignment, value, path,
-                field->enum_type() ? "one of its named kinds (see proto/run.proto)"
-                                   : "of type " + std::string(field->cpp_type_name()));
+  if (field->is_repeated()) return set_list(*message, *field, value, assignment);
+  set_value(*message, *field, value, assignment);
 }
 
 std::string to_text(const RunSpec& spec) {

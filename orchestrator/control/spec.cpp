@@ -148,6 +148,21 @@ void complete_mesh(RunSpec& spec) {
   require_usage(mesh.chunks() <= 1024, "mesh.chunks is {}; use at most 1024", mesh.chunks());
 }
 
+void complete_evaluation(RunSpec& spec) {
+  if (!spec.has_evaluation()) return;
+  EvaluationSpec& evaluation = *spec.mutable_evaluation();
+  require_usage(
+      !evaluation.tasks().empty(),
+      "evaluation.tasks is missing: name task files, builtin:arithmetic, builtin:words or "
+      "cloze:CORPUS");
+  if (evaluation.every_steps() == 0) evaluation.set_every_steps(spec.validation().every_steps());
+  if (evaluation.shots().empty()) evaluation.add_shots(0);
+  for (const uint32_t shots : evaluation.shots())
+    require_usage(std::ranges::count(evaluation.shots(), shots) == 1,
+                  "evaluation.shots names {} more than once", shots);
+  if (!evaluation.has_limit()) evaluation.set_limit(100);
+}
+
 constexpr uint32_t most_ranks_per_node = 8;  // where the run file says nothing: the usual machine
 
 void complete_rest(RunSpec& spec) {
@@ -258,6 +273,7 @@ void complete(RunSpec& spec, const std::string& fallback_name) {
   complete_optimizer(spec);
   complete_learning_rate(spec);
   complete_rest(spec);
+  complete_evaluation(spec);
   complete_launch(spec);
   complete_recovery(spec);
   const auto& model = spec.model();

@@ -205,6 +205,17 @@ std::vector<Task> builtin_tasks(const std::string& name, uint64_t seed) {
   return tasks;
 }
 
+std::vector<Task> tasks_named(const std::vector<std::string>& names, uint64_t seed) {
+  std::vector<Task> tasks;
+  for (const std::string& name : names) {
+    if (const auto builtin = builtin_tasks(name, seed); !builtin.empty())
+      tasks.insert(tasks.end(), builtin.begin(), builtin.end());
+    else
+      tasks.push_back(read_task(name));
+  }
+  return tasks;
+}
+
 std::string builtin_task_names() {
   std::string names, family;
   for (const Builtin& one : builtins()) {

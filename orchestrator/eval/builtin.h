@@ -19,6 +19,9 @@ namespace katman {
 //                       one or two letters shuffled), insertion (a sign between letters), reversal
 std::vector<Task> builtin_tasks(const std::string& name, uint64_t seed);
 
+// Each of the names as builtin_tasks understands it, or the name of a task file.
+std::vector<Task> tasks_named(const std::vector<std::string>& names, uint64_t seed);
+
 std::string builtin_task_names();  // "builtin:arithmetic (add2, ...), ..."
 
 }  // namespace katman

@@ -131,8 +131,6 @@ class Part {
 
   std::vector<Json> completions() {
     const int64_t room = asked_.reader.config().sequence - task_.tokens;
-    require_usage(room > 0, "{} writes up to {} tokens, and the model has {} positions for all",
-                  task_.name, task_.tokens, asked_.reader.config().sequence);
     std::vector<Prompt> prompts;
     std::vector<TextStream> streams;
     std::vector<Json> samples;
@@ -257,11 +255,19 @@ std::vector<Metric> metrics_of(const Task& task, std::vector<Json>& samples) {
 
 }  // namespace
 
+void check_askable(const Task& task, const EvalOptions& options, int64_t positions) {
+  require_usage(options.shots >= 0, "{} shots are wanted: use 0 or more", options.shots);
+  require_usage(options.shots == 0 || task.kind != Task::Kind::perplexity,
+                "{} measures a perplexity, which knows no shots: ask it without", task.name);
+  require_usage(task.kind != Task::Kind::completion || task.tokens < positions,
+                "{} writes up to {} tokens, and the model has {} positions for all", task.name,
+                task.tokens, positions);
+  context_of(task, 0, options.shots, options.seed);
+}
+
 TaskResult evaluate(const Task& task, const EvalOptions& options, const Asked& asked,
                     const Progress& progress) {
-  require_usage(options.shots >= 0, "--shots {}: use 0 or more", options.shots);
-  require_usage(options.shots == 0 || task.kind != Task::Kind::perplexity,
-                "{} measures a perplexity, which knows no shots: ask it with --shots 0", task.name);
+  check_askable(task, options, asked.reader.config().sequence);
   TaskResult result{.task = task.name, .kind = name_of(task.kind), .shots = options.shots};
   const auto begin = std::chrono::steady_clock::now();
   Part part(task, options, asked, progress);

@@ -40,6 +40,9 @@ struct TaskResult {
       {};  // [example]: what was asked and what came of it
 };
 
+// Throws UsageError for a task that a model of so many positions cannot be asked in this way.
+void check_askable(const Task& task, const EvalOptions& options, int64_t positions);
+
 // Who is asked: a model on its ranks, of which `replicas` are copies that share the examples.
 struct Asked {
   Reader& reader;

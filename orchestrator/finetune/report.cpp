@@ -29,7 +29,7 @@ Scalars FinetuneData::judge(const Trainer::Examination& found) const {
   for (int64_t example = 0; example < examined(); ++example)
     confusion.add(held_out_->label(example), likeliest(logits(found, example)));
   Scalars scalars = {{"validation_loss", found.loss}, {"accuracy", confusion.accuracy()}};
-  if (task_ == Task::multiple_choice) return scalars;
+  if (task_ == FinetuneTask::multiple_choice) return scalars;
   scalars.emplace_back("macro_f1", confusion.macro_f1());
   if (classes == 2) scalars.emplace_back("f1", confusion.f1(1));
   scalars.emplace_back("matthews", confusion.matthews());

@@ -41,7 +41,9 @@ std::optional<Piece> first_rows(Piece piece, int64_t rows) {
 
 }  // namespace
 
-Task task_of(const RunSpec& spec) { return static_cast<Task>(spec.finetune().task()); }
+FinetuneTask task_of(const RunSpec& spec) {
+  return static_cast<FinetuneTask>(spec.finetune().task());
+}
 
 fs::path starting_checkpoint(const RunSpec& spec) {
   if (const auto own = own_checkpoint(spec)) return *own;

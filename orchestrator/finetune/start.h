@@ -12,7 +12,7 @@
 
 namespace katman {
 
-Task task_of(const RunSpec& spec);
+FinetuneTask task_of(const RunSpec& spec);
 
 // The checkpoint that says what a fine-tuning run's model is: the newest of the run itself, so that
 // it can go on when the one it came from is gone, and before there is one that of finetune.from.

@@ -211,6 +211,24 @@ TEST(Finetune, only_completions_are_counted) {
   EXPECT_EQ(lines.at(0)["tokens"], counted);
 }
 
+TEST(Finetune, packed_examples_are_learned_as_if_each_were_alone) {
+  const std::vector<std::string> sets = {"steps=6", "finetune.batch=4"};
+  const auto section = lessons().completion() +
+                       fmt::format(" held_out: \"{}\"", lessons().file("completions.jsonl"));
+  const Result packed = lessons().finetune("packed", section, sets);
+  ASSERT_EQ(packed.status, 0) << packed.output;
+  EXPECT_NE(packed.output.find("the 4 of a step share "), std::string::npos) << packed.output;
+  ASSERT_EQ(lessons().finetune("alone", section + " pack: false", sets).status, 0);
+  const auto a = read_lines(lessons().runs().path("packed") + "/metrics.jsonl"),
+             b = read_lines(lessons().runs().path("alone") + "/metrics.jsonl");
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t line = 0; line < a.size(); ++line)
+    for (const char* name : {"loss", "grad_norm", "tokens", "validation_loss"})
+      if (b[line].contains(name)) {
+        EXPECT_NEAR(a[line][name], b[line][name], 1e-4 * b[line][name].get<double>()) << name;
+      }
+}
+
 TEST(Finetune, killed_it_goes_on_bit_for_bit_even_without_its_base) {
   const std::string base = lessons().runs().path("moved-base");
   fs::copy(lessons().base(), base, fs::copy_options::recursive);
@@ -281,6 +299,48 @@ TEST(Finetune, choices_similarities_and_conversations_run_to_their_end) {
   }
 }
 
+TEST(Finetune, a_conversation_is_kept_from_question_to_question) {
+  const TempDir dir;
+  const auto said = [](const char* role, const char* content) {
+    return json{{"role", role}, {"content", content}};
+  };
+  const std::string file = dir.write(
+      "chat.jsonl", json{{"messages",
+                          {said("user", "who?"), said("assistant", "a dog"), said("user", "and?"),
+                           said("assistant", "a cat")}}}
+                            .dump() +
+                        "\n" + json{{"prompt", "and?"}, {"completion", "what?"}}.dump() + "\n");
+  const Result taught = lessons().finetune("talks", fmt::format("task: CHAT train: \"{}\"", file),
+                                           {"steps=150", "finetune.batch=2"});
+  ASSERT_EQ(taught.status, 0) << taught.output;
+  const auto talk = [](const std::string& questions, const std::string& more) {
+    return run({"/bin/sh", "-c",
+                "printf '" + questions + "' | " + katman() +
+                    " generate --chat --temperature 0 --tokens 8 --checkpoint " +
+                    lessons().runs().path("talks") + more});
+  };
+  EXPECT_EQ(talk("and?\\n", "").output, "what?\n");
+  EXPECT_EQ(talk("who?\\n\\nand?\\n", "").output, "a dog\na cat\n");
+  EXPECT_EQ(talk("who?\\nand?\\n", " --pp 2").output, "a dog\na cat\n");
+  EXPECT_EQ(talk("", " --prompt who?").output, "a dog\n");
+  const std::string messages =
+      json{{"messages", {said("user", "who?")}}, {"temperature", 0}, {"tokens", 8}}.dump();
+  const Result answer =
+      run({"/bin/sh", "-c",
+           "echo '" + messages + "' | " + katman() + " generate --json-lines --checkpoint " +
+               lessons().runs().path("talks") + " | tail -n 1"});
+  EXPECT_NE(answer.output.find("\"text\":\"a dog\""), std::string::npos) << answer.output;
+  const Result long_one = talk(std::string(200, '?') + "\\nwho?\\n", "");
+  EXPECT_NE(long_one.output.find("the question has "), std::string::npos) << long_one.output;
+  EXPECT_TRUE(long_one.output.ends_with("a dog\n")) << long_one.output;
+  const Result forgets = talk("who?\\nand?\\nwho?\\nand?\\nwho?\\n", "");
+  EXPECT_NE(forgets.output.find("its beginning is forgotten"), std::string::npos) << forgets.output;
+
+  const Result never = run({katman(), "generate", "--chat", "--checkpoint", lessons().base()});
+  EXPECT_EQ(never.status, 2) << never.output;
+  EXPECT_NE(never.output.find("it was not fine-tuned on conversations"), std::string::npos);
+}
+
 TEST(Finetune, adapters_learn_beside_frozen_weights_and_whoever_loads_them_gets_the_sum) {
   const std::string file = lessons().file("completions.jsonl");
   const std::string section =
@@ -343,6 +403,7 @@ TEST(Finetune, what_cannot_work_is_refused_in_one_sentence) {
       {"finetune.length=64", "finetune.length is 64, but the model has 32 positions"},
       {"finetune.train=/nowhere.jsonl", "/nowhere.jsonl"},
       {"finetune.task=ENTAILMENT", "train.jsonl, line 1: there is no field \"premise\""},
+      {"finetune.pack=true", "finetune.pack is for completions and chats"},
       {"mesh.dp=9", "finetune.batch is 8, fewer examples than mesh.dp = 9"},
   };
   for (const auto& [assignment, sentence] : refusals) {

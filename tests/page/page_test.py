@@ -69,9 +69,9 @@ class Service:
                 raise TimeoutError(f"not within {seconds} s: {what}\n{self.said()}")
             time.sleep(0.05)
 
-    def submit(self, name, mesh="", steps=1000000, every=1000000):
+    def submit(self, name, mesh="", steps=1000000, every=1000000, more=""):
         file = self.data / f"{name}.textproto"
-        file.write_text(RUN.format(corpus=self.corpus, mesh=mesh, steps=steps, every=every))
+        file.write_text(RUN.format(corpus=self.corpus, mesh=mesh, steps=steps, every=every) + more)
         self.katman("submit", str(file), "--to", self.address)
 
     def directory(self, name):
@@ -208,6 +208,25 @@ class PageTest(unittest.TestCase):
         self.assertAlmostEqual(float(value), losses[int(step)], delta=2e-3)
         self.browser.key("Escape")
         self.browser.until("document.querySelector('.chart .read').textContent.startsWith('step 299:')")
+        self.assertEqual(self.browser.errors, [])
+
+    def test_3b_tasks_have_charts_of_their_own_with_a_standard_error(self):
+        task = self.service.data / "task.jsonl"
+        questions = [{"question": word, "choices": self.service.lexicon[:3], "answer": i % 3} for i, word in enumerate(self.service.lexicon[:12])]
+        task.write_text("\n".join(json.dumps(line) for line in [{"task": "words", "kind": "multiple_choice"}, *questions]))
+        self.service.submit("asked", steps=40, more=f'evaluation {{ tasks: "{task}" every_steps: 10 shots: [0, 2] }}')
+        self.show("run/asked/charts")
+        self.wait_for("completed")
+        newest = [line for line in self.service.metrics("asked") if "eval/words/2-shot/acc" in line][-1]
+        self.assertEqual(newest["step"], 39)
+        chart = "[...document.querySelectorAll('.chart')].find(chart => chart.querySelector('h3').textContent.startsWith('words · acc0-shot'))"
+        read = self.browser.until(f"(() => {{ const chart = {chart}, text = chart && chart.querySelector('.read').textContent; return text && text.startsWith('step 39:') && text; }})()")
+        means = [float(value) for value in re.findall(r"([\d.]+) \(", read)]
+        self.assertEqual(len(means), 2, read)
+        for shots, mean in zip((0, 2), means):
+            self.assertAlmostEqual(mean, newest[f"eval/words/{shots}-shot/acc"], delta=2e-3)
+        low = float(re.findall(r"\(([\d.]+) –", read)[0])
+        self.assertAlmostEqual(means[0] - low, newest["eval/words/0-shot/acc_stderr"], delta=2e-3)
         self.assertEqual(self.browser.errors, [])
 
     def test_4_the_timeline_ranks_and_documents_are_those_of_the_run(self):

@@ -56,6 +56,13 @@ export function split(columns) {
   return {kept, lost: [...lost.values()], bad};
 }
 
+// The band of a measured share is its standard error.
+function with_error(line, error) {
+  const widths = new Map(error.kept.map(point => [point.step, point.mean]));
+  const kept = line.kept.map(point => { const width = widths.get(point.step) || 0; return {...point, low: point.mean - width, high: point.mean + width}; });
+  return {...line, kept};
+}
+
 // Steps to what is on the x axis, from two columns of the run; by line between points.
 export function mapping(columns) {
   const {kept} = split(columns);
@@ -74,13 +81,14 @@ export class Chart {
     Object.assign(this, {what, shared, data: [], marks: {generations: [], checkpoints: [], commands: []}, drag: null});
     this.read = el('span.read');
     this.canvas = el('canvas', {tabindex: 0, role: 'img', 'aria-label': what.title});
-    const legend = what.lines.length < 2 ? null : el('span.legend.dim', {}, what.lines.map((line, i) => el('span', {}, el(`i.k-line${i}`), line.label)));
+    const legend = what.lines.length < 2 ? null : el('span.legend.dim', {}, what.lines.map((line, i) => el('span', {}, el(`i.k-line${i % 7}`), line.label)));
     this.box = el('div.box.chart', {}, el('h3', {}, what.title, el('span.dim', {}, what.unit ? ` · ${what.unit}` : ''), legend), this.read, this.canvas);
     this.listen();
   }
 
+  // data: for each line, its columns and those of its standard error, if it has one.
   show(data, marks, to_x) {
-    this.data = data.map(split);
+    this.data = data.map(({value, error}) => error ? with_error(split(value), split(error)) : split(value));
     this.marks = marks;
     this.to_x = to_x;
     this.draw();
@@ -178,7 +186,7 @@ export class Chart {
   }
 
   draw_line(pen, {X, Y}, colour, line, number) {
-    const main = colour(`c${number + 1}`), {smooth} = this.shared.view, noisy = smooth > 0 && this.what.lines[number].noisy;
+    const main = colour(`c${number % 7 + 1}`), {smooth} = this.shared.view, noisy = smooth > 0 && this.what.lines[number].noisy;
     const path = points => { pen.beginPath(); points.forEach((p, i) => i ? pen.lineTo(X(p.step), Y(p.mean)) : pen.moveTo(X(p.step), Y(p.mean))); };
     const stroke = (points, style, width, alpha) => { path(points); pen.strokeStyle = style; pen.lineWidth = width; pen.globalAlpha = alpha; pen.lineJoin = 'round'; pen.stroke(); pen.globalAlpha = 1; };
     const band = (points, style, alpha) => {
@@ -209,7 +217,7 @@ export class Chart {
     this.data.forEach((line, i) => {
       const point = nearest(line.kept, cursor);
       if (!point) return;
-      pen.fillStyle = colour(`c${i + 1}`); pen.beginPath(); pen.arc(frame.X(point.step), frame.Y(point.mean), 3.4, 0, 7); pen.fill();
+      pen.fillStyle = colour(`c${i % 7 + 1}`); pen.beginPath(); pen.arc(frame.X(point.step), frame.Y(point.mean), 3.4, 0, 7); pen.fill();
     });
   }
 

@@ -14,6 +14,21 @@ const wanted = [
   {title: 'step time', lines: [{name: 'seconds', noisy: true}], format: seconds},
   {title: 'memory', unit: 'resident, of the rank with the most', lines: [{name: 'memory_bytes'}], format: bytes},
 ];
+// Of tasks (eval/TASK/5-shot/METRIC): a chart for each figure of each, a line for every count of shots.
+function of_tasks(series) {
+  const charts = new Map();
+  for (const name of series) {
+    const [family, task, shots, metric] = name.split('/');
+    if (family !== 'eval' || !metric || metric.endsWith('_stderr')) continue;
+    const key = `${task} · ${metric}`;
+    if (!charts.has(key)) charts.set(key, {title: task, unit: metric.replaceAll('_', ' '), lines: [], format: number});
+    charts.get(key).lines.push({name, label: shots, error: series.includes(name + '_stderr') ? name + '_stderr' : null});
+  }
+  return [...charts.values()];
+}
+const names_of = what => what.lines.flatMap(line => [line.name, line.error].filter(Boolean));
+
+const most_names = 24;  // of one request
 const axes = ['time', 'tokens_seen'];
 const view = {smooth: .6, log: false, x: 'step', range: null};  // outlives the run that is shown
 
@@ -28,7 +43,7 @@ export class Charts {
     this.grid = el('div.charts');
     this.reset = el('button.small', {onclick: () => this.zoom(null)}, 'show all steps');
     this.box = el('section', {'aria-label': 'charts'}, this.settings(), this.grid,
-      el('p.dim', {}, 'Drag to zoom, double-click to show all. Dashed: a new generation; grey: steps that were done again; ▲ checkpoints, ▼ commands; red: not a number. The band spans minimum and maximum.'));
+      el('p.dim', {}, 'Drag to zoom, double-click to show all. Dashed: a new generation; grey: steps that were done again; ▲ checkpoints, ▼ commands; red: not a number. The band spans minimum and maximum; of a task, a standard error to either side.'));
     this.resized = new ResizeObserver(() => this.draw_soon());
     this.resized.observe(this.grid);
   }
@@ -57,15 +72,16 @@ export class Charts {
     if (!details) return;
     this.details = details;
     const run = find(this.name) || details.run, moved = run.step - (this.step || 0);
-    const known = wanted.filter(what => what.lines.some(line => details.series.includes(line.name)));
-    const new_lines = known.length !== this.charts.length;
+    const known = [...wanted.filter(what => what.lines.some(line => details.series.includes(line.name))), ...of_tasks(details.series)];
+    const new_lines = known.flatMap(names_of).join() !== this.charts.flatMap(chart => names_of(chart.what)).join();
     if (!at_once && !new_lines && moved >= 0 && moved < this.width && Date.now() - this.asked < 30000) return this.show();
     this.asked = Date.now();
     this.step = +run.step;
-    const names = [...known.flatMap(what => what.lines.map(line => line.name)), ...axes].filter(name => details.series.includes(name));
-    const fields = {run: this.name, names: names.join(','), points: 1500};
+    const names = [...known.flatMap(names_of), ...axes].filter(name => details.series.includes(name));
+    const fields = {run: this.name, points: 1500};
     if (view.range) Object.assign(fields, {from: Math.max(0, view.range[0]), to: view.range[1] + 1});
-    this.data = names.length ? await get('api/series', fields) : {};
+    const some = from => get('api/series', {...fields, names: names.slice(from, from + most_names).join(',')});
+    this.data = Object.assign({}, ...await Promise.all(names.flatMap((_, i) => i % most_names ? [] : [some(i)])));
     this.width = Math.max(1, ...Object.values(this.data).map(columns => +columns.width));
     if (new_lines) {
       this.charts = known.map(what => new Chart(what, this.shared));
@@ -81,7 +97,7 @@ export class Charts {
       generations: details.generations.slice(1),
       checkpoints: details.checkpoints,
       commands: live.events.filter(event => event.run === this.name && event.kind === 'command').map(event => ({step: this.step_at(event.time), text: event.text}))};
-    this.charts.forEach(chart => chart.show(chart.what.lines.map(line => this.data[line.name]), marks, this.x_axis()));
+    this.charts.forEach(chart => chart.show(chart.what.lines.map(line => ({value: this.data[line.name], error: this.data[line.error]})), marks, this.x_axis()));
   }
 
   x_axis() {

@@ -13,13 +13,13 @@ struct Reading {
   TempDir dir;
   Tokenizer base = small_tokenizer();
 
-  Examples read(Task task, const std::string& lines, int64_t most_tokens = 1000,
+  Examples read(FinetuneTask task, const std::string& lines, int64_t most_tokens = 1000,
                 const std::vector<std::string>& labels = {}) const {
     return Examples::read({dir.write("examples.jsonl", lines)}, {task, most_tokens, labels},
                           with_marks(base, task));
   }
   // Tokens as text, what is counted in brackets.
-  std::string shown(Task task, std::span<const int32_t> tokens) const {
+  std::string shown(FinetuneTask task, std::span<const int32_t> tokens) const {
     const Tokenizer tokenizer = with_marks(base, task);
     std::string text;
     bool open = false;
@@ -31,16 +31,17 @@ struct Reading {
     }
     return text + (open ? "]" : "");
   }
-  std::string shown(Task task, const std::string& line, int64_t sequence = 0) const {
+  std::string shown(FinetuneTask task, const std::string& line, int64_t sequence = 0) const {
     return shown(task, read(task, line + "\n").tokens(0, sequence));
   }
 };
 
 TEST(Examples, a_completion_and_its_end_are_counted) {
   const Reading files;
-  EXPECT_EQ(files.shown(Task::completion, R"({"prompt": "the fox", "completion": " jumps"})"),
-            "the fox[ jumps<|endoftext|>]");
-  EXPECT_EQ(files.shown(Task::completion, R"({"prompt": "", "completion": "jumps"})"),
+  EXPECT_EQ(
+      files.shown(FinetuneTask::completion, R"({"prompt": "the fox", "completion": " jumps"})"),
+      "the fox[ jumps<|endoftext|>]");
+  EXPECT_EQ(files.shown(FinetuneTask::completion, R"({"prompt": "", "completion": "jumps"})"),
             "<|endoftext|>[jumps<|endoftext|>]");
 }
 
@@ -50,27 +51,29 @@ TEST(Examples, the_answers_of_a_conversation_are_counted) {
       R"({"messages": [{"role": "system", "content": "short"}, {"role": "user", "content": "a"},)"
       R"( {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"},)"
       R"( {"role": "assistant", "content": "d"}]})";
-  EXPECT_EQ(files.shown(Task::chat, line),
+  EXPECT_EQ(files.shown(FinetuneTask::chat, line),
             "<|system|>short<|end|><|user|>a<|end|><|assistant|>[b<|end|>]<|user|>c<|end|>"
             "<|assistant|>[d<|end|>]");
-  EXPECT_EQ(files.shown(Task::chat, R"({"prompt": "a", "completion": "b"})"),
+  EXPECT_EQ(files.shown(FinetuneTask::chat, R"({"prompt": "a", "completion": "b"})"),
             "<|user|>a<|end|><|assistant|>[b<|end|>]");
 }
 
 TEST(Examples, tasks_have_the_shapes_of_the_paper) {
   const Reading files;
-  EXPECT_EQ(files.shown(Task::classification, R"({"text": "fox", "label": 1})"),
+  EXPECT_EQ(files.shown(FinetuneTask::classification, R"({"text": "fox", "label": 1})"),
             "<|start|>[fox<|extract|>]");
-  EXPECT_EQ(files.shown(Task::entailment, R"({"premise": "a", "hypothesis": "b", "label": "no"})"),
+  EXPECT_EQ(files.shown(FinetuneTask::entailment,
+                        R"({"premise": "a", "hypothesis": "b", "label": "no"})"),
             "<|start|>[a<|delimiter|>b<|extract|>]");
   const std::string same = R"({"first": "a", "second": "b", "label": true})";
-  EXPECT_EQ(files.shown(Task::similarity, same), "<|start|>[a<|delimiter|>b<|extract|>]");
-  EXPECT_EQ(files.shown(Task::similarity, same, 1), "<|start|>[b<|delimiter|>a<|extract|>]");
+  EXPECT_EQ(files.shown(FinetuneTask::similarity, same), "<|start|>[a<|delimiter|>b<|extract|>]");
+  EXPECT_EQ(files.shown(FinetuneTask::similarity, same, 1),
+            "<|start|>[b<|delimiter|>a<|extract|>]");
   const std::string choice =
       R"({"context": "the ", "question": "dog?", "choices": ["x", "y", "z"], "label": "y"})";
-  EXPECT_EQ(files.shown(Task::multiple_choice, choice, 2),
+  EXPECT_EQ(files.shown(FinetuneTask::multiple_choice, choice, 2),
             "<|start|>[the dog?<|delimiter|>z<|extract|>]");
-  EXPECT_EQ(files.read(Task::multiple_choice, choice).label(0), 1);
+  EXPECT_EQ(files.read(FinetuneTask::multiple_choice, choice).label(0), 1);
 }
 
 TEST(Examples, classes_are_named_in_order_and_an_unknown_one_is_an_error) {
@@ -81,57 +84,61 @@ TEST(Examples, classes_are_named_in_order_and_an_unknown_one_is_an_error) {
       text += fmt::format("{{\"text\": \"fox\", \"label\": {}}}\n\n", label);
     return text;
   };
-  const Examples numbers = files.read(Task::classification, lines({"10", "9", "10"}));
+  const Examples numbers = files.read(FinetuneTask::classification, lines({"10", "9", "10"}));
   EXPECT_EQ(numbers.labels(), (std::vector<std::string>{"9", "10"}));
   EXPECT_EQ(numbers.label(0), 1);
   EXPECT_EQ(numbers.label(1), 0);
-  const Examples named = files.read(Task::classification, lines({"\"up\""}), 1000, {"up", "down"});
+  const Examples named =
+      files.read(FinetuneTask::classification, lines({"\"up\""}), 1000, {"up", "down"});
   EXPECT_EQ(named.labels().size(), 2u);
   EXPECT_TRUE(
       fails_with("examples.jsonl, line 3: the label \"left\" is none of the classes up, down", [&] {
-        files.read(Task::classification, lines({"\"up\"", "\"left\""}), 1000, {"up", "down"});
+        files.read(FinetuneTask::classification, lines({"\"up\"", "\"left\""}), 1000,
+                   {"up", "down"});
       }));
 }
 
 TEST(Examples, what_is_too_long_is_shortened_where_it_hurts_least) {
   const Reading files;
-  const auto shortened = [&](Task task, const std::string& line, int64_t most) {
+  const auto shortened = [&](FinetuneTask task, const std::string& line, int64_t most) {
     const Examples examples = files.read(task, line + "\n", most);
     EXPECT_EQ(examples.shortened(), 1);
     EXPECT_EQ(examples.longest(), most);
     return files.shown(task, examples.tokens(0, 0));
   };
   // Single letters between spaces: one token each, whatever the merges.
-  EXPECT_EQ(shortened(Task::completion, R"({"prompt": "q!q!q!", "completion": "#"})", 4),
+  EXPECT_EQ(shortened(FinetuneTask::completion, R"({"prompt": "q!q!q!", "completion": "#"})", 4),
             "q![#<|endoftext|>]");
-  EXPECT_EQ(
-      shortened(Task::entailment, R"({"premise": "q!q!q!q!", "hypothesis": "#", "label": 0})", 8),
-      "<|start|>[q!q!<|delimiter|>#<|extract|>]");
+  EXPECT_EQ(shortened(FinetuneTask::entailment,
+                      R"({"premise": "q!q!q!q!", "hypothesis": "#", "label": 0})", 8),
+            "<|start|>[q!q!<|delimiter|>#<|extract|>]");
   EXPECT_TRUE(fails_with("line 1: the completion alone has", [&] {
-    files.read(Task::completion, R"({"prompt": "q", "completion": "q!q!q!q!"})", 4);
+    files.read(FinetuneTask::completion, R"({"prompt": "q", "completion": "q!q!q!q!"})", 4);
   }));
 }
 
 TEST(Examples, bad_lines_are_refused_with_file_and_line) {
   const Reading files;
-  const std::vector<std::tuple<Task, std::string, std::string>> bad = {
-      {Task::completion, "{\"prompt\": \"a\"", "this is not a JSON object"},
-      {Task::completion, R"({"prompt": "a"})", "there is no field \"completion\""},
-      {Task::completion, R"({"prompt": 3, "completion": "a"})", "\"prompt\" is not a string"},
-      {Task::chat, R"({"messages": [{"role": "robot", "content": ""}]})", "the role \"robot\""},
-      {Task::chat, R"({"messages": [{"role": "user", "content": ""}]})",
+  const std::vector<std::tuple<FinetuneTask, std::string, std::string>> bad = {
+      {FinetuneTask::completion, "{\"prompt\": \"a\"", "this is not a JSON object"},
+      {FinetuneTask::completion, R"({"prompt": "a"})", "there is no field \"completion\""},
+      {FinetuneTask::completion, R"({"prompt": 3, "completion": "a"})",
+       "\"prompt\" is not a string"},
+      {FinetuneTask::chat, R"({"messages": [{"role": "robot", "content": ""}]})",
+       "the role \"robot\""},
+      {FinetuneTask::chat, R"({"messages": [{"role": "user", "content": ""}]})",
        "there is no answer of the assistant"},
-      {Task::classification, R"({"text": "a", "label": 0.5})", "\"label\" is neither"},
-      {Task::multiple_choice, R"({"context": "a", "choices": ["b"], "label": 0})",
+      {FinetuneTask::classification, R"({"text": "a", "label": 0.5})", "\"label\" is neither"},
+      {FinetuneTask::multiple_choice, R"({"context": "a", "choices": ["b"], "label": 0})",
        "\"choices\" is not a list of two or more"},
-      {Task::multiple_choice, R"({"context": "a", "choices": ["b", "c"], "label": 2})",
+      {FinetuneTask::multiple_choice, R"({"context": "a", "choices": ["b", "c"], "label": 2})",
        "\"label\" is 2, but the 2 choices are 0 to 1"},
   };
   for (const auto& [task, line, sentence] : bad)
     EXPECT_TRUE(fails_with("examples.jsonl, line 2: " + sentence, [&] {
       files.read(task, "\n" + line + "\n");
     })) << line;
-  EXPECT_TRUE(fails_with("has no examples", [&] { files.read(Task::completion, "\n"); }));
+  EXPECT_TRUE(fails_with("has no examples", [&] { files.read(FinetuneTask::completion, "\n"); }));
 }
 
 TEST(Examples, rows_ask_for_what_is_counted_and_for_nothing_else) {
@@ -147,12 +154,12 @@ TEST(Examples, rows_ask_for_what_is_counted_and_for_nothing_else) {
 
 TEST(Marks, come_behind_the_vocabulary_once_and_change_no_text) {
   const Tokenizer base = small_tokenizer();
-  const Tokenizer marked = with_marks(base, Task::chat);
+  const Tokenizer marked = with_marks(base, FinetuneTask::chat);
   EXPECT_EQ(marked.vocabulary(), base.vocabulary() + 4);
   EXPECT_EQ(marked.special("<|system|>"), base.vocabulary());
   EXPECT_EQ(ids_of(marked, small_corpus()), ids_of(base, small_corpus()));
-  EXPECT_EQ(with_marks(marked, Task::chat).fingerprint(), marked.fingerprint());
-  EXPECT_EQ(with_marks(base, Task::completion).fingerprint(), base.fingerprint());
+  EXPECT_EQ(with_marks(marked, FinetuneTask::chat).fingerprint(), marked.fingerprint());
+  EXPECT_EQ(with_marks(base, FinetuneTask::completion).fingerprint(), base.fingerprint());
 }
 
 }  // namespace

@@ -146,6 +146,22 @@ TEST(Fleet, a_step_that_hangs_and_a_worker_that_falls_silent_are_killed_and_star
   }
 }
 
+TEST(Fleet, an_evaluation_may_take_long_as_long_as_requests_are_answered) {
+  Fleet fleet = running_fleet({.setup_s = 100});
+  WorkerReport asked = report("a", 1, 10, EVALUATING);
+  for (int now = 3; now < 400; ++now) {
+    asked.set_asked(static_cast<uint64_t>(now / 50));
+    fleet.reported(asked, now);
+    ASSERT_TRUE(fleet.passed(now).kills.empty()) << now;
+  }
+  size_t kills = 0;
+  for (int now = 400; now < 600; ++now) {
+    fleet.reported(asked, now);
+    kills += fleet.passed(now).kills.size();
+  }
+  EXPECT_GT(kills, 0u) << "nothing is answered any more";
+}
+
 // What one of two ranks says of itself.
 WorkerReport word_of(int rank, uint64_t step, const std::string& waits_for) {
   WorkerReport said = report("a", 1, step);

@@ -173,6 +173,46 @@ double accuracy(Reader& reader, const Tokenizer& tokenizer, Backend& backend, in
   return sum / 4;
 }
 
+TEST(Evaluate, a_trainer_on_any_layout_is_asked_between_its_steps) {
+  const auto asked_of = [](const Mesh& mesh, int chunks, bool split) {
+    TrainConfig config;
+    config.model = byte_gpt(icl_sequence);
+    config.model.layers = 4;
+    config.mesh = mesh;
+    config.chunks = chunks;
+    config.schedule = chunks > 1 ? "interleaved" : "1f1b";
+    config.sequence_parallel = split;
+    config.batch_sequences = 4;
+    config.rate = {.kind = LearningRate::Kind::constant, .peak = 1e-3f};
+    std::vector<double> values;
+    std::mutex mutex;
+    run_ranks_on([] { return make_backend("reference"); }, mesh.size(),
+                 [&](Comm& world, Backend& backend) {
+                   Trainer trainer(config, backend, world, windows(icl_sample));
+                   trainer.step({});
+                   const Tokenizer tokenizer = byte_tokenizer();
+                   Task task;
+                   task.kind = Task::Kind::perplexity;
+                   task.examples = {{.question = "a:A;b:A;"}, {.question = "some other text"}};
+                   TaskResult result;
+                   trainer.ask([&](Reader& reader) {
+                     result = evaluate(task, {}, {reader, tokenizer, backend, *trainer.groups().dp},
+                                       [](int64_t, int64_t) {});
+                   });
+                   trainer.step({});
+                   const std::lock_guard lock(mutex);
+                   for (const Metric& metric : result.metrics) values.push_back(metric.value);
+                 });
+    return values;
+  };
+  const auto one = asked_of({1, 1, 1}, 1, false);
+  ASSERT_EQ(one.size(), 3u);
+  for (const auto& many : {asked_of({2, 1, 2}, 1, true), asked_of({1, 2, 2}, 2, false)}) {
+    ASSERT_EQ(many.size(), 12u);
+    for (size_t i = 0; i < many.size(); ++i) EXPECT_NEAR(many[i], one[i % 3], 1e-4 * one[i % 3]);
+  }
+}
+
 TEST(InContextLearning, five_shots_beat_none_on_held_out_pairs) {
   TrainConfig config;
   config.model = byte_gpt(icl_sequence);
@@ -183,10 +223,12 @@ TEST(InContextLearning, five_shots_beat_none_on_held_out_pairs) {
   const auto world = alone();
   Trainer trainer(config, *backend, *world, windows(icl_sample));
   for (int64_t step = 0; step < config.steps; ++step) trainer.step({});
-  Reader reader = trainer.reader();
   const Tokenizer tokenizer = byte_tokenizer();
-  const double none = accuracy(reader, tokenizer, *backend, 0);
-  const double five = accuracy(reader, tokenizer, *backend, 5);
+  double none = 0, five = 0;
+  trainer.ask([&](Reader& reader) {
+    none = accuracy(reader, tokenizer, *backend, 0);
+    five = accuracy(reader, tokenizer, *backend, 5);
+  });
   EXPECT_NEAR(none, 0.25, 0.01) << "without examples, one answer is as good as another";
   EXPECT_GT(five, 0.9);
 }
