@@ -1,5 +1,6 @@
 // katman generate: a trained model continues texts.
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -8,10 +9,13 @@
 #include <fstream>
 #include <iostream>
 #include <memory>
+#include <optional>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "orchestrator/cli/cli.h"
 #include "orchestrator/cli/ranks.h"
+#include "orchestrator/completion/conversation.h"
 #include "orchestrator/completion/request.h"
 #include "orchestrator/loaded_model.h"
 #include "parallel/checkpoint/gather.h"
@@ -23,11 +27,11 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Options {
-  std::string checkpoint, prompt, prompt_file, requests, logits;
+  std::string checkpoint, prompt, prompt_file, requests, logits, system;
   int64_t step = -1, together = 16;
   CompletionRequest request;  // the prompt of the command line, and what requests leave open
   ModelOptions model;
-  bool json = false, json_lines = false;
+  bool json = false, json_lines = false, chat = false;
 };
 
 void print(const std::string& bytes) {
@@ -52,7 +56,11 @@ class Job {
     require_usage(sources <= 1,
                   "give one of --prompt, --prompt-file, --ids, --requests and --json-lines, not "
                   "both");
-    if (!options.requests.empty())
+    require_usage(options.chat || options.system.empty(),
+                  "--system is what a conversation begins with: give --chat too");
+    if (options.chat)
+      begin_conversation();
+    else if (!options.requests.empty())
       read_requests();
     else if (!options.json_lines)
       read_prompt();
@@ -63,6 +71,8 @@ class Job {
     speaks_ = world.rank() == 0;
     if (!options_.logits.empty())
       write_logits(model.logits(requests_.at(0).prompt.ids));
+    else if (options_.chat)
+      converse(model);
     else if (options_.json_lines)
       serve(model);
     else if (!options_.requests.empty())
@@ -80,6 +90,16 @@ class Job {
                                                               : read_text(options_.prompt_file));
     check(request, "the prompt");
     requests_.push_back(std::move(request));
+  }
+
+  void begin_conversation() {
+    require_usage(!options_.json && !options_.json_lines && options_.requests.empty() &&
+                      options_.request.prompt.ids.empty() && options_.logits.empty(),
+                  "--chat reads questions from standard input, or one from --prompt or "
+                  "--prompt-file, and writes answers: it goes with no other input or output");
+    const int64_t answer = std::min(default_.prompt.most, config_.sequence / 2);
+    conversation_.emplace(tokenizer_, options_.system, config_.sequence - answer);
+    default_.stops.emplace_back(end_of_turn);
   }
 
   void read_requests() {
@@ -158,6 +178,59 @@ class Job {
     generate(model.reader(), prompts, end(), options_.together, listener);
   }
 
+  // Question and answer in turn, until the questions end.
+  void converse(LoadedModel& model) {
+    if (!options_.prompt.empty()) return answer(model, options_.prompt);
+    if (!options_.prompt_file.empty()) return answer(model, read_text(options_.prompt_file));
+    const bool person = isatty(STDIN_FILENO);
+    for (;;) {
+      if (person && speaks_) fmt::print(stderr, "> ");
+      const auto question = next_line(model);
+      if (!question) return;
+      if (question->find_first_not_of(" \t\r") != std::string::npos) answer(model, *question);
+    }
+  }
+
+  void answer(LoadedModel& model, const std::string& question) {
+    const int64_t forgotten = conversation_->forgotten();
+    CompletionRequest request = default_;
+    try {
+      request.prompt.ids = conversation_->ask(question);
+    } catch (const UsageError& error) {
+      if (speaks_) spdlog::warn("{}", error.what());
+      return;
+    }
+    if (speaks_ && forgotten == 0 && conversation_->forgotten() > 0)
+      spdlog::warn(
+          "the conversation is longer than the {} tokens that this model can read: its "
+          "beginning is forgotten from here on",
+          config_.sequence);
+    Answer answer(request, tokenizer_);
+    const auto show = [&](const std::string& text) {
+      if (speaks_) print(text);
+    };
+    const Listener listener{[&](size_t, const Drawn& drawn) {
+                              show(answer.token(drawn)["text"].get<std::string>());
+                              return !answer.stopped();
+                            },
+                            [&](size_t, Ending ending) {
+                              conversation_->answered(answer.done(ending)["text"]);
+                              show("\n");
+                            }};
+    generate(model.reader(), {&request.prompt, 1}, end(), 1, listener);
+  }
+
+  // Of rank 0's standard input, on all ranks.
+  std::optional<std::string> next_line(LoadedModel& model) const {
+    std::string line;
+    const bool more = speaks_ && std::getline(std::cin, line);
+    // A newline tells an empty line from the end.
+    line = gather(model.world(), model.backend(), more ? line + "\n" : std::string())[0];
+    if (line.empty()) return std::nullopt;
+    line.pop_back();
+    return line;
+  }
+
   // Requests from standard input as they come, each answered token by token, until it ends.
   void serve(LoadedModel& model) {
     say({{"event", "ready"},
@@ -167,12 +240,9 @@ class Job {
          {"positions", config_.sequence},
          {"vocabulary", config_.vocabulary}});
     for (int64_t number = 1;; ++number) {
-      std::string line;
-      const bool more = speaks_ && std::getline(std::cin, line);
-      // A newline tells an empty line from the end.
-      line = gather(model.world(), model.backend(), more ? line + "\n" : std::string())[0];
-      if (line.empty()) return;
-      answer_one(model, line, number);
+      const auto line = next_line(model);
+      if (!line) return;
+      answer_one(model, *line, number);
     }
   }
 
@@ -220,6 +290,7 @@ class Job {
   Tokenizer tokenizer_;
   GptConfig config_;
   CompletionRequest default_;
+  std::optional<Conversation> conversation_;
   std::vector<CompletionRequest> requests_;
   bool speaks_ = false;  // rank 0
 };
@@ -271,6 +342,10 @@ void add_generate(CLI::App& app) {
   command->add_option("--together", options->together, "texts of --requests in one batch")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  command->add_flag("--chat", options->chat,
+                    "a conversation with a model that was fine-tuned on some: a question a line "
+                    "from standard input, or one by --prompt");
+  command->add_option("--system", options->system, "with --chat: what the system says at first");
   add_sampling_options(*command, options->request);
   add_model_options(*command, options->model, false);
   command->add_option("--logits", options->logits,

@@ -3,15 +3,16 @@
 #include <fmt/ranges.h>
 
 #include "core/error.h"
+#include "orchestrator/completion/conversation.h"
 
 namespace katman {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-const std::vector<std::string> fields = {"id",          "prompt", "ids",     "tokens",
-                                         "temperature", "top_k",  "top_p",   "repetition_penalty",
-                                         "seed",        "stop",   "logprobs"};
+const std::vector<std::string> fields = {"id",          "prompt", "ids",      "tokens",
+                                         "temperature", "top_k",  "top_p",    "repetition_penalty",
+                                         "seed",        "stop",   "logprobs", "messages"};
 
 template <class T>
 void read(const Json& json, const char* field, T& value) {
@@ -38,6 +39,18 @@ std::vector<std::string> stops_of(const Json& json, const std::vector<std::strin
   return stops;
 }
 
+std::vector<Message> messages_of(const Json& list) {
+  std::vector<Message> messages;
+  require_usage(list.is_array() && !list.empty(), "\"messages\" is not a list of some");
+  for (const Json& message : list) {
+    require_usage(message.is_object() && message.contains("role") && message.contains("content"),
+                  "a message is not an object with \"role\" and \"content\"");
+    read(message, "role", messages.emplace_back().role);
+    read(message, "content", messages.back().content);
+  }
+  return messages;
+}
+
 CompletionRequest request_of(const Json& json, const CompletionRequest& defaults,
                              const Tokenizer& tokenizer) {
   require_usage(json.is_object(), "it is not a JSON object");
@@ -48,8 +61,8 @@ CompletionRequest request_of(const Json& json, const CompletionRequest& defaults
   CompletionRequest request = defaults;
   Prompt& prompt = request.prompt;
   if (json.contains("id")) request.id = json["id"];
-  require_usage(!(json.contains("prompt") && json.contains("ids")),
-                "it has both \"prompt\" and \"ids\"");
+  require_usage(json.contains("prompt") + json.contains("ids") + json.contains("messages") <= 1,
+                "it has more than one of \"prompt\", \"ids\" and \"messages\"");
   std::string text;
   read(json, "prompt", text);
   if (json.contains("ids"))
@@ -64,6 +77,10 @@ CompletionRequest request_of(const Json& json, const CompletionRequest& defaults
   read(json, "seed", prompt.sampling.seed);
   read(json, "logprobs", prompt.alternatives);
   request.stops = stops_of(json, defaults.stops);
+  if (json.contains("messages")) {
+    prompt.ids = conversation_ids(tokenizer, messages_of(json["messages"]));
+    request.stops.emplace_back(end_of_turn);
+  }
   prompt.sampling.check();
   return request;
 }

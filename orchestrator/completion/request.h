@@ -3,8 +3,9 @@
 //   {"prompt": "Once upon a time", "tokens": 50, "temperature": 0.8, "top_k": 40, "top_p": 0.9,
 //    "repetition_penalty": 1.1, "seed": 1, "stop": ["\n"], "logprobs": 3, "id": "anything"}
 //
-// All fields are optional; "ids" (token ids) may stand for "prompt"; "logprobs" asks for that many
-// alternatives at each token. Lines of an answer say in "event" what they are:
+// All fields are optional; "ids" (token ids) may stand for "prompt", and so may "messages", for a
+// model that was fine-tuned on conversations: [{"role": "user", "content": "..."}, ...]. "logprobs"
+// asks for that many alternatives at each token. Lines of an answer say in "event" what they are:
 //   {"event": "token", "id": ..., "token": 318, "text": " is", "logprob": -1.5, "top": [[" is",
 //   -1.5]]}
 //   {"event": "done", "id": ..., "ending": "length", "text": ..., "ids": [...], "logprobs": [...]}

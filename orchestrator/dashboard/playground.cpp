@@ -49,6 +49,9 @@ GenerateRequest::GenerateRequest(const nlohmann::json& json) {
   require_usage(json.is_object() && json.value("prompt", nlohmann::json("")).is_string(),
                 "a prompt has to be text");
   prompt = json.value("prompt", "");
+  require_usage(!json.contains("chat") || json["chat"].is_boolean(), "chat is true or false");
+  chat = json.value("chat", false);
+  require_usage(!chat || !prompt.empty(), "there is no question: a chat begins with one");
   tokens = static_cast<int64_t>(number("tokens", 1, 4096, 100));
   temperature = number("temperature", 0, 100, 1);
   top_k = static_cast<int64_t>(number("top_k", 0, 1e6, 0));
@@ -74,6 +77,7 @@ Generation::Generation(const fs::path& checkpoint, const GenerateRequest& reques
                                     fmt::format("--top-k={}", request.top_k),
                                     fmt::format("--top-p={}", request.top_p),
                                     fmt::format("--seed={}", request.seed)};
+  if (request.chat) words.emplace_back("--chat");
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);

@@ -11,9 +11,10 @@
 
 namespace katman {
 
-// What a person asks for: {"prompt", "tokens", "temperature", "top_k", "top_p", "seed"}.
+// What a person asks for: {"prompt", "tokens", "temperature", "top_k", "top_p", "seed", "chat"}.
 struct GenerateRequest {
   std::string prompt;
+  bool chat = false;  // the prompt is the first question of a conversation
   int64_t tokens = 100, top_k = 0;
   double temperature = 1, top_p = 1;
   uint64_t seed = 1;

@@ -6,6 +6,7 @@ export function playground_page(name, step) {
   const prompt = el('textarea', {id: 'prompt', 'aria-label': 'prompt', placeholder: 'A text to go on with; several examples (shots) may stand before it. Empty: a new document.'});
   const field = (label, id, value, attributes) => el('label.field', {}, label, el('input', {id, value, type: 'number', step: 'any', ...attributes}));
   const sampling = el('div.fields', {}, field('new tokens', 'tokens', 100, {min: 1, max: 4096}), field('temperature (0: always the likeliest)', 'temperature', .8, {min: 0}), field('top k (0: all)', 'top_k', 0, {min: 0}), field('top p', 'top_p', .95, {min: 0, max: 1}), field('seed', 'seed', 1, {min: 0}));
+  const chat = el('input', {type: 'checkbox', id: 'chat'});
   const sides = [side(name, step), side('', '')];
   const go = el('button.main', {id: 'generate', onclick: () => start()}, 'generate'), stop = el('button', {id: 'end', disabled: true, onclick: () => control && control.abort()}, 'stop');
   let control = null, filled = '';
@@ -37,7 +38,7 @@ export function playground_page(name, step) {
   async function one_text(one, signal) {
     if (!one.run.value || !one.checkpoint.value) return;
     const number = id => +node.querySelector('#' + id).value;
-    const body = {run: one.run.value, step: +one.checkpoint.value, prompt: prompt.value, tokens: number('tokens'), temperature: number('temperature'), top_k: number('top_k'), top_p: number('top_p'), seed: number('seed')};
+    const body = {run: one.run.value, step: +one.checkpoint.value, prompt: prompt.value, chat: chat.checked, tokens: number('tokens'), temperature: number('temperature'), top_k: number('top_k'), top_p: number('top_p'), seed: number('seed')};
     one.said.replaceChildren(el('span.dim', {}, 'loading the model…'));
     let words = null;
     try {
@@ -58,7 +59,7 @@ export function playground_page(name, step) {
     await Promise.all(sides.map(one => one_text(one, control.signal)));
     go.disabled = false; stop.disabled = true;
   }
-  const body = el('div', {}, prompt, sampling, el('div.row', {}, go, stop), el('div.two', {}, sides.map(one => one.node)));
+  const body = el('div', {}, prompt, sampling, el('div.row', {}, go, stop, el('label', {}, chat, 'ask it as a question of a chat (for models that were fine-tuned on conversations)')), el('div.two', {}, sides.map(one => one.node)));
   const nothing = empty('No run has a checkpoint yet: once one has, it can be asked here.');
   const node = el('div', {}, el('h1', {}, 'Playground'), el('p.dim', {}, 'Checkpoints go on with a text. It runs on the orchestrator\'s machine, beside the runs.'), body);
   return {node, draw() {
