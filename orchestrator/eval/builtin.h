@@ -13,8 +13,8 @@ namespace katman {
 // corpus's validation split. Nothing for other names; throws UsageError for an unknown NAME. A pure
 // function of its arguments.
 //
-//   builtin:arithmetic  add2, subtract2, add3, subtract3, multiply2, mixed1: "Q: What is 98 plus
-//                       45? A: 143"
+//   builtin:arithmetic  add2, subtract2, ... to add5, subtract5, multiply2, mixed1: "Q: What is 98
+//                       plus 45? A: 143"
 //   builtin:words       cycle (letters rotated), anagram1 and anagram2 (all but the first and last
 //                       one or two letters shuffled), insertion (a sign between letters), reversal
 std::vector<Task> builtin_tasks(const std::string& name, uint64_t seed);

@@ -65,6 +65,7 @@ TEST(Generate, json_holds_the_ids_and_cached_tokens_follow_from_the_whole_text) 
 TEST(Generate, what_cannot_be_is_refused_in_one_sentence) {
   const std::vector<std::pair<std::vector<std::string>, std::string>> refusals = {
       {{"--ids", "5,999"}, "999 is not a token"},
+      {{"--prompt", std::string(200, '?')}, "and this model reads at most 32; shorten it"},
       {{"--step", "77"}, "has no checkpoint of step 77; it has: "},
       {{"--temperature", "-1"}, "temperature"},
       {{"--precision", "fp8"}, "use fp32 or bf16"},

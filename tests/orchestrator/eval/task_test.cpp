@@ -103,7 +103,7 @@ TEST(Builtin, arithmetic_is_right_and_the_seed_changes_it) {
   }
   EXPECT_EQ(builtin_tasks("builtin:add2", 1)[0].examples[3].question, task.examples[3].question);
   EXPECT_NE(builtin_tasks("builtin:add2", 2)[0].examples[3].question, task.examples[3].question);
-  EXPECT_EQ(builtin_tasks("builtin:arithmetic", 1).size(), 6u);
+  EXPECT_EQ(builtin_tasks("builtin:arithmetic", 1).size(), 10u);
   EXPECT_TRUE(builtin_tasks("some/file.jsonl", 1).empty());
   EXPECT_TRUE(fails_with("there is no builtin:x", [] { builtin_tasks("builtin:x", 1); }));
 }
