@@ -11,6 +11,7 @@
 #include "orchestrator/control/spec.h"
 #include "orchestrator/dashboard/json.h"
 #include "orchestrator/dashboard/views.h"
+#include "orchestrator/eval/builtin.h"
 
 namespace katman {
 namespace fs = std::filesystem;
@@ -77,6 +78,9 @@ SubmitRequest with_layout(const RunSpec& spec, const Parameters& wanted) {
   return request;
 }
 
+// Of the questions of the playground, which are the same for everybody.
+constexpr uint64_t shots_seed = 0;
+
 double unix_now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
@@ -120,6 +124,23 @@ std::string Api::series(const Parameters& wanted) {
     all[name] = columns_of(orchestrator_.series(request));
   }
   return dump(all);
+}
+
+std::string Api::tasks(const Parameters&) {
+  json names = json::array();
+  for (const Task& task : tasks_named({"builtin:arithmetic", "builtin:words"}, shots_seed))
+    names.push_back(task.name);
+  return dump(names);
+}
+
+std::string Api::question(const Parameters& wanted) {
+  const auto tasks = builtin_tasks("builtin:" + wanted("task"), shots_seed);
+  const Task& task = tasks.front();
+  const uint64_t index = number(wanted, "number") % task.examples.size();
+  const auto shots = static_cast<int64_t>(std::min<uint64_t>(number(wanted, "shots"), 1000));
+  return dump({{"text", context_of(task, index, shots, shots_seed)},
+               {"answer", task.examples[index].answers.front()},
+               {"tokens", task.tokens}});
 }
 
 std::string Api::sparks() {

@@ -31,6 +31,9 @@ class Api {
   std::string ranks(const Parameters&);
   std::string batch(const Parameters&);
   std::string layout(const Parameters&);
+  // The names of the builtin tasks; and question `number` of one behind so many `shots`.
+  std::string tasks(const Parameters&);
+  std::string question(const Parameters&);
 
   // who: whose token it is, which goes before what a body says; empty where nobody needs one.
   std::string check(const std::string& body, const std::string& who);

@@ -162,6 +162,8 @@ struct Dashboard::Parts {
     read("/api/ranks", &Api::ranks);
     read("/api/batch", &Api::batch);
     read("/api/layout", &Api::layout);
+    read("/api/tasks", &Api::tasks);
+    read("/api/question", &Api::question);
   }
 
   using Write = std::string (Api::*)(const std::string& body, const std::string& who);

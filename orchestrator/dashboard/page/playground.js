@@ -9,7 +9,21 @@ export function playground_page(name, step) {
   const chat = el('input', {type: 'checkbox', id: 'chat'});
   const sides = [side(name, step), side('', '')];
   const go = el('button.main', {id: 'generate', onclick: () => start()}, 'generate'), stop = el('button', {id: 'end', disabled: true, onclick: () => control && control.abort()}, 'stop');
-  let control = null, filled = '';
+  const task = el('select', {id: 'task', 'aria-label': 'task'}), shots = el('input', {id: 'shots', type: 'number', min: 0, max: 50, value: 5}), answer = el('span.dim', {id: 'right', role: 'status'});
+  const question = el('div.row', {}, task, el('label', {}, 'shots', shots), el('button.small', {id: 'pose', onclick: () => pose()}, 'pose a question'), answer);
+  let control = null, filled = '', number = 0;
+  get('api/tasks').then(names => task.replaceChildren(...names.map(name => el('option', {}, name)))).catch(error => answer.replaceChildren(error.message));
+
+  // The next question of a task behind examples with answers, to be completed.
+  async function pose() {
+    try {
+      const posed = await get('api/question', {task: task.value, shots: shots.value || 0, number: number++});
+      prompt.value = posed.text;
+      node.querySelector('#tokens').value = posed.tokens;
+      node.querySelector('#temperature').value = 0;
+      answer.replaceChildren(`right would be: ${posed.answer}`);
+    } catch (error) { answer.replaceChildren(error.message); }
+  }
 
   function side(run_name, wanted) {
     const run = el('select', {'aria-label': 'run', onchange: () => steps('')}), checkpoint = el('select', {'aria-label': 'checkpoint'}), said = el('div.box.pad.said', {'aria-live': 'polite'}, '');
@@ -37,8 +51,8 @@ export function playground_page(name, step) {
 
   async function one_text(one, signal) {
     if (!one.run.value || !one.checkpoint.value) return;
-    const number = id => +node.querySelector('#' + id).value;
-    const body = {run: one.run.value, step: +one.checkpoint.value, prompt: prompt.value, chat: chat.checked, tokens: number('tokens'), temperature: number('temperature'), top_k: number('top_k'), top_p: number('top_p'), seed: number('seed')};
+    const value_of = id => +node.querySelector('#' + id).value;
+    const body = {run: one.run.value, step: +one.checkpoint.value, prompt: prompt.value, chat: chat.checked, tokens: value_of('tokens'), temperature: value_of('temperature'), top_k: value_of('top_k'), top_p: value_of('top_p'), seed: value_of('seed')};
     one.said.replaceChildren(el('span.dim', {}, 'loading the model…'));
     let words = null;
     try {
@@ -59,7 +73,7 @@ export function playground_page(name, step) {
     await Promise.all(sides.map(one => one_text(one, control.signal)));
     go.disabled = false; stop.disabled = true;
   }
-  const body = el('div', {}, prompt, sampling, el('div.row', {}, go, stop, el('label', {}, chat, 'ask it as a question of a chat (for models that were fine-tuned on conversations)')), el('div.two', {}, sides.map(one => one.node)));
+  const body = el('div', {}, question, prompt, sampling, el('div.row', {}, go, stop, el('label', {}, chat, 'ask it as a question of a chat (for models that were fine-tuned on conversations)')), el('div.two', {}, sides.map(one => one.node)));
   const nothing = empty('No run has a checkpoint yet: once one has, it can be asked here.');
   const node = el('div', {}, el('h1', {}, 'Playground'), el('p.dim', {}, 'Checkpoints go on with a text. It runs on the orchestrator\'s machine, beside the runs.'), body);
   return {node, draw() {
