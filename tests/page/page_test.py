@@ -142,7 +142,7 @@ class PageTest(unittest.TestCase):
     def test_1_a_run_is_submitted_by_the_form_and_what_is_wrong_is_shown_where_it_is_wrong(self):
         self.show("submit")
         for name, value in {"name": "formed", "steps": "30", "data.corpus": self.service.corpus, "model.hidden": "32",
-                            "model.heads": "5", "model.sequence": "32", "model.layers": "2"}.items():
+                            "model.heads": "5", "model.sequence": "32", "model.layers": "2", "evaluation.tasks": "builtin:reversal"}.items():
             self.browser.fill(f"input[name='{name}']", value)
         heads = self.browser.until("(() => { const node = document.querySelector(\"input[name='model.heads']\"); return node.getAttribute('aria-invalid') && node.parentNode.innerText; })()")
         self.assertIn("5", heads)
@@ -153,6 +153,7 @@ class PageTest(unittest.TestCase):
         self.browser.click("#send")
         self.browser.until("location.hash === '#run/formed'")
         self.wait_for("completed")
+        self.assertIn("eval/reversal/0-shot/exact_match", {name for line in self.service.metrics("formed") for name in line})
         self.browser.errors = [error for error in self.browser.errors if "400" not in error]  # the complaint
         self.assertEqual(self.browser.errors, [])
 

@@ -10,6 +10,7 @@ const groups = [
   ['Optimizer', [['learning_rate.peak', 'peak learning rate', 'number', ''], ['learning_rate.warmup_steps', 'warm-up steps', 'number', ''], ['optimizer.weight_decay', 'weight decay', 'number', ''], ['optimizer.clip_norm', 'clip norm', 'number', '']]],
   ['Ranks', [['mesh.tp', 'tensor (tp)', 'number', ''], ['mesh.dp', 'replicas (dp)', 'number', ''], ['mesh.pp', 'stages (pp)', 'number', ''], ['mesh.schedule', 'schedule', 'text', '']]],
   ['Every so many steps', [['validation.every_steps', 'validate', 'number', ''], ['checkpoint.every_steps', 'checkpoint', 'number', '']]],
+  ['Tasks it is asked', [['evaluation.tasks', 'a task file or builtin:NAME', 'text', ''], ['evaluation.shots', 'shots', 'number', ''], ['evaluation.every_steps', 'every so many steps', 'number', '']]],
 ];
 
 // The form as protobuf text: one block per message, strings in quotes.
