@@ -41,7 +41,7 @@ void check_schedule(const TrainConfig& config) {
     if (micros == 0) continue;
     const bool from_file = config.schedule.starts_with("file:");
     const int some = from_file ? static_cast<int>(micros) : 1;  // the kinds take any number
-    const Schedule schedule = make_schedule(config.schedule, config.mesh.pp, some, config.chunks);
+    const Schedule schedule = config.schedule_over(some);
     if (from_file) verify(with_comms(schedule), some);
   }
 }
@@ -118,6 +118,13 @@ void TrainConfig::check() const {
     at_least("data.micro_batch", micro_batch, task->sequences);
   }
   check_schedule(*this);
+}
+
+Schedule TrainConfig::schedule_over(int micros) const {
+  std::vector<int64_t> layers;
+  for (const StageRange& range : split_layers(model, mesh.pp * chunks))
+    layers.push_back(range.last_layer - range.first_layer);
+  return make_schedule(schedule, mesh.pp, micros, chunks, layers);
 }
 
 int64_t TrainConfig::state_bytes() const {

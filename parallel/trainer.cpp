@@ -145,11 +145,9 @@ struct Trainer::Parts {
   int training_micros = 0;
   const Program& training_program(int micros) {
     if (micros == training_micros) return training;
-    training =
-        micros == 0
-            ? Program()
-            : program_of(make_schedule(config.schedule, config.mesh.pp, micros, config.chunks),
-                         micros, true, groups.place.pp);
+    training = micros == 0
+                   ? Program()
+                   : program_of(config.schedule_over(micros), micros, true, groups.place.pp);
     training_micros = micros;
     return training;
   }

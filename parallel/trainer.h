@@ -16,6 +16,7 @@
 #include "parallel/batch.h"
 #include "parallel/groups.h"
 #include "parallel/mesh.h"
+#include "parallel/pipeline/schedule.h"
 #include "parallel/pipeline/stage.h"
 #include "parallel/pipeline/timeline.h"
 #include "parallel/vote.h"
@@ -41,13 +42,15 @@ struct TrainConfig {
   DType precision = DType::f32;   // of values and activations: f32 or bf16
   bool fp8 = false;               // linear layers round what they multiply to 8-bit floats
   uint64_t seed = 0;              // names every random stream of the model
-  std::string schedule = "1f1b";  // gpipe, 1f1b, interleaved, zero_bubble or file:PATH
+  std::string schedule = "1f1b";  // a kind that make_schedule() knows
   int chunks = 1;                 // stages per pipeline rank; more than one only when interleaved
   Recompute recompute = Recompute::none;
   bool sequence_parallel = false;
   int64_t bucket_elements = 4 << 20;  // of gradients that are summed over replicas at once
 
   BatchPlan batches() const { return BatchPlan(batch_sequences, ramp_start, ramp_sequences); }
+  // A step of so many micro-batches per replica, for all pipeline ranks, computation only.
+  Schedule schedule_over(int micros) const;
   int64_t tokens_per_sequence() const { return length ? length : model.sequence; }
   // Throws UsageError naming the field that cannot be, and the nearest value that can.
   void check() const;

@@ -1,6 +1,7 @@
 #include "orchestrator/control/orchestrator.h"
 
 #include <fcntl.h>
+#include <fmt/ranges.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@
 #include "orchestrator/control/run_files.h"
 #include "orchestrator/control/spec.h"
 #include "orchestrator/run_data.h"
+#include "parallel/pipeline/schedule.h"
 
 namespace katman {
 namespace fs = std::filesystem;
@@ -47,8 +49,8 @@ RunSpec parse_submission(const SubmitRequest& request, const fs::path& data) {
                 "leave directory out of the run file: the orchestrator gives every run its own");
   require_usage(!spec.mesh().schedule().starts_with("file:"),
                 "mesh.schedule is '{}': a submitted run cannot name files of this machine but its "
-                "corpus; use gpipe, 1f1b, interleaved or zero_bubble",
-                spec.mesh().schedule());
+                "corpus; use {}",
+                spec.mesh().schedule(), fmt::join(schedule_kinds, ", "));
   complete(spec, "");
   spec.set_directory((data / "runs" / spec.name()).string());
   train_config(spec, *open_run_data(spec)).check();  // the data is there, and fits

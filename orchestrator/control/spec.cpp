@@ -1,5 +1,7 @@
 #include "orchestrator/control/spec.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cctype>
 #include <cmath>
@@ -11,6 +13,7 @@
 #include "orchestrator/control/finetune_spec.h"
 #include "orchestrator/control/recipe.h"
 #include "orchestrator/finetune/start.h"
+#include "parallel/pipeline/schedule.h"
 
 namespace katman {
 namespace {
@@ -135,10 +138,10 @@ void complete_mesh(RunSpec& spec) {
   if (mesh.schedule().empty()) mesh.set_schedule("1f1b");
   if (mesh.chunks() == 0) mesh.set_chunks(mesh.schedule() == "interleaved" ? 2 : 1);
   if (mesh.recompute().empty()) mesh.set_recompute("none");
-  require_usage(is_one_of(mesh.schedule(), {"gpipe", "1f1b", "interleaved", "zero_bubble"}) ||
+  require_usage(std::ranges::count(schedule_kinds, mesh.schedule()) > 0 ||
                     mesh.schedule().starts_with("file:"),
-                "mesh.schedule is '{}'; use gpipe, 1f1b, interleaved, zero_bubble or file:PATH",
-                mesh.schedule());
+                "mesh.schedule is '{}'; use {} or file:PATH", mesh.schedule(),
+                fmt::join(schedule_kinds, ", "));
   require_usage(is_one_of(mesh.recompute(), {"none", "selective", "full"}),
                 "mesh.recompute is '{}'; use none, selective or full", mesh.recompute());
   require_usage(mesh.tp() <= 1024 && mesh.dp() <= 65536 && mesh.pp() <= 1024 &&

@@ -60,14 +60,6 @@ Skipped left_out(const RunSpec& spec) {
   return skipped;
 }
 
-// Of all forward passes of the first stage.
-int micros_of(const Timeline& timeline) {
-  const auto is_first = [](const Span& span) {
-    return span.action.what == Do::forward && span.action.stage == 0;
-  };
-  return static_cast<int>(std::ranges::count_if(timeline.ranks[0], is_first));
-}
-
 }  // namespace
 
 json columns_of(const SeriesReply& series) {
@@ -110,14 +102,13 @@ json timeline_view(const RunSpec& spec) try {
     ranks.push_back(std::move(rank));
   }
   const Costs costs = costs_of(timeline);
-  const MeshSpec& mesh = spec.mesh();
-  return {{"kind", mesh.schedule()},
+  Costs alike = costs;
+  alike.stage_factor.clear();
+  return {{"kind", spec.mesh().schedule()},
           {"makespan_s", timeline.makespan_s()},
           {"measured", timeline.bubble()},
           {"simulated", simulate(compute_of(timeline), costs).timeline.bubble()},
-          {"theory", theoretical_bubble(mesh.schedule(), static_cast<int>(timeline.ranks.size()),
-                                        micros_of(timeline),
-                                        std::max(1, static_cast<int>(mesh.chunks())), costs)},
+          {"theory", simulate(compute_of(timeline), alike).timeline.bubble()},
           {"ranks", std::move(ranks)}};
 } catch (const Error& error) {
   // Stages write one after the other: for a moment, two steps may lie side by side.
@@ -188,23 +179,19 @@ json plan_view(const RunSpec& spec) {
   const bool full = config.precision == DType::f32;
   const int64_t replica = (config.batch_sequences + mesh.dp - 1) / mesh.dp;
   const int64_t micros = (replica + config.micro_batch - 1) / config.micro_batch;
-  const Costs alike;
-  return {
-      {"run_file", to_text(spec)},
-      {"parameters", parameters},
-      {"ranks", mesh.size()},
-      {"layout", to_string(mesh)},
-      {"steps", spec.steps()},
-      {"tokens_per_step", config.batch_sequences * config.model.sequence},
-      {"micro_batches", micros},
-      {"bubble", config.schedule.starts_with("file:")
-                     ? json()
-                     : json(theoretical_bubble(config.schedule, mesh.pp, static_cast<int>(micros),
-                                               config.chunks, alike))},
-      {"memory",
-       {{"weights", mine * (full ? 4 : 2)},
-        {"gradients", mine * 4},
-        {"optimizer", mine * (full ? 8 : 12) / mesh.dp}}}};
+  return {{"run_file", to_text(spec)},
+          {"parameters", parameters},
+          {"ranks", mesh.size()},
+          {"layout", to_string(mesh)},
+          {"steps", spec.steps()},
+          {"tokens_per_step", config.batch_sequences * config.model.sequence},
+          {"micro_batches", micros},
+          {"bubble",
+           simulate(config.schedule_over(static_cast<int>(micros)), Costs{}).timeline.bubble()},
+          {"memory",
+           {{"weights", mine * (full ? 4 : 2)},
+            {"gradients", mine * 4},
+            {"optimizer", mine * (full ? 8 : 12) / mesh.dp}}}};
 }
 
 }  // namespace katman

@@ -73,25 +73,26 @@ Timeline measure(const Schedule& compute, int micros, const Costs& costs) {
 }
 
 Costs costs_of(const Timeline& measured) {
-  struct Sum {
-    double seconds = 0;
-    int actions = 0;
-    void add(double s) { seconds += s, ++actions; }
-    double mean() const { return actions ? seconds / actions : 0; }
-  };
-  std::map<Do, Sum> by_action;
+  std::map<Do, double> by_action;  // seconds
   std::map<int, double> by_stage;
+  int forwards = 0;
   for (const auto& spans : measured.ranks)
     for (const Span& span : spans) {
       if (!is_compute(span.action.what)) continue;
-      by_action[span.action.what].add(span.end_s - span.start_s);
-      by_stage[span.action.stage] += span.end_s - span.start_s;
+      const double seconds = span.end_s - span.start_s;
+      by_action[span.action.what] += seconds;
+      by_stage[span.action.stage] += seconds;
+      forwards += span.action.what == Do::forward;
     }
+  const double passes = std::max(1, forwards);  // as many backward
+  const double input = by_action[Do::backward_input], weight = by_action[Do::backward_weight];
+  // A whole backward pass divides as those do that are split; if none is, it makes no difference.
+  const double weight_part = weight > 0 ? weight / (input + weight) : 0;
+  const double backward = (by_action[Do::backward] + input + weight) / passes;
   Costs costs;
-  costs.forward_s = by_action[Do::forward].mean();
-  // A whole backward pass is charged as an input part; how it divides makes no difference to it.
-  costs.backward_input_s = by_action[Do::backward].mean() + by_action[Do::backward_input].mean();
-  costs.backward_weight_s = by_action[Do::backward_weight].mean();
+  costs.forward_s = by_action[Do::forward] / passes;
+  costs.backward_input_s = backward * (1 - weight_part);
+  costs.backward_weight_s = backward * weight_part;
   double total = 0;
   for (const auto& [stage, seconds] : by_stage) total += seconds;
   for (const auto& [stage, seconds] : by_stage)

@@ -1,5 +1,7 @@
 #include "parallel/pipeline/schedule.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <fstream>
 #include <iterator>
@@ -42,6 +44,25 @@ std::vector<Turn> turns(int ranks, int micros, int chunks) {
     for (int chunk = 0; chunk < chunks; ++chunk)
       for (int micro = group; micro < group + ranks; ++micro) order.push_back({chunk, micro});
   return order;
+}
+
+// Forward passes as far ahead of the backward passes as ahead(r) says, then in turn with them, and
+// in_hand(r) weight gradients kept back: how each rank of a zero-bubble schedule works. Nobody
+// waits for the first stage's input gradient, so there the backward pass stays whole, which is
+// cheaper.
+template <class Ahead, class InHand>
+Schedule with_split_backward(int ranks, int micros, Ahead ahead_of, InHand in_hand_of) {
+  return for_each_rank(ranks, [&](int r, Program& program) {
+    const int ahead = std::min(micros, ahead_of(r)), in_hand = std::min(micros, in_hand_of(r));
+    for (int m = 0; m < ahead; ++m) program.push_back(action(Do::forward, r, m));
+    for (int m = 0; m < micros; ++m) {
+      if (m + ahead < micros) program.push_back(action(Do::forward, r, m + ahead));
+      program.push_back(action(r == 0 ? Do::backward : Do::backward_input, r, m));
+      if (r > 0 && m >= in_hand) program.push_back(action(Do::backward_weight, r, m - in_hand));
+    }
+    for (int m = micros - in_hand; r > 0 && m < micros; ++m)
+      program.push_back(action(Do::backward_weight, r, m));
+  });
 }
 
 }  // namespace
@@ -104,20 +125,24 @@ Schedule interleaved(int ranks, int micros, int chunks) {
 
 Schedule zero_bubble(int ranks, int micros) {
   require_counts(ranks, micros, 1);
-  return for_each_rank(ranks, [&](int r, Program& program) {
-    const int ahead = std::min(micros, ranks - 1 - r);
-    // Rank r keeps r weight gradients in hand: with its p - r micro-batches under way that makes
-    // the p of 1F1B's first rank, and it has work while the last gradients travel.
-    const int in_hand = std::min(micros, r);
-    for (int m = 0; m < ahead; ++m) program.push_back(action(Do::forward, r, m));
-    for (int m = 0; m < micros; ++m) {
-      if (m + ahead < micros) program.push_back(action(Do::forward, r, m + ahead));
-      program.push_back(action(Do::backward_input, r, m));
-      if (m >= in_hand) program.push_back(action(Do::backward_weight, r, m - in_hand));
-    }
-    for (int m = micros - in_hand; m < micros; ++m)
-      program.push_back(action(Do::backward_weight, r, m));
-  });
+  // Rank r keeps r weight gradients in hand: with its p - r micro-batches under way that makes
+  // the p of 1F1B's first rank, and it has work while the last gradients travel.
+  return with_split_backward(
+      ranks, micros, [&](int r) { return ranks - 1 - r; }, [](int r) { return r; });
+}
+
+Schedule zero_bubble_h2(int ranks, int micros, std::span<const int64_t> layers) {
+  require_counts(ranks, micros, 1);
+  const auto ahead = [&](int r) { return 2 * (ranks - 1 - r); };
+  // A stage of fewer layers than the first keeps more weight gradients for as many bytes: its own
+  // are short work, and the first rank's last pass is long.
+  const auto in_hand = [&](int r) {
+    if (layers.empty()) return 2 * r;
+    const int64_t first = layers[0], mine = std::max<int64_t>(1, layers[static_cast<size_t>(r)]);
+    const int64_t alive = std::min<int64_t>(micros, (2 * ranks - 1) * first / mine);
+    return std::max(2 * r, static_cast<int>(alive) - 1 - ahead(r));
+  };
+  return with_split_backward(ranks, micros, ahead, in_hand);
 }
 
 Schedule forward_only(int ranks, int micros, int chunks) {
@@ -128,16 +153,17 @@ Schedule forward_only(int ranks, int micros, int chunks) {
   });
 }
 
-Schedule make_schedule(const std::string& kind, int ranks, int micros, int chunks) {
+Schedule make_schedule(const std::string& kind, int ranks, int micros, int chunks,
+                       std::span<const int64_t> layers) {
   require_usage(chunks == 1 || kind == "interleaved",
                 "a {} schedule has one chunk per stage, not {}; use interleaved", kind, chunks);
   if (kind == "gpipe") return gpipe(ranks, micros);
   if (kind == "1f1b") return one_f_one_b(ranks, micros);
   if (kind == "interleaved") return interleaved(ranks, micros, chunks);
   if (kind == "zero_bubble") return zero_bubble(ranks, micros);
-  require_usage(kind.starts_with("file:"),
-                "there is no schedule '{}'; use gpipe, 1f1b, interleaved, zero_bubble or file:PATH",
-                kind);
+  if (kind == "zero_bubble_h2") return zero_bubble_h2(ranks, micros, layers);
+  require_usage(kind.starts_with("file:"), "there is no schedule '{}'; use {} or file:PATH", kind,
+                fmt::join(schedule_kinds, ", "));
   const std::string path = kind.substr(5);
   std::ifstream in(path);
   require_usage(in.good(), "cannot read the schedule {}", path);

@@ -1,7 +1,9 @@
 // A pipeline schedule as data: what each rank does in one training step, in order.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,12 +50,20 @@ Schedule interleaved(int ranks, int micros, int chunks);
 // ZB-H1 (Qi et al., 2023): weight gradients fill the bubble, which becomes
 // (p-1)(F + I - W); no more activations alive than the first rank of 1F1B.
 Schedule zero_bubble(int ranks, int micros);
+// ZB-H2 (the same paper): up to 2p - 1 micro-batches alive on a rank, and the bubble is the (p-1) F
+// that the last rank waits for its first input. `layers`, optional, is how many each stage has: it
+// is then the memory of 2p - 1 micro-batches of the first stage that every rank may use.
+Schedule zero_bubble_h2(int ranks, int micros, std::span<const int64_t> layers = {});
 // Forward passes only, for validation.
 Schedule forward_only(int ranks, int micros, int chunks);
 
-// gpipe, 1f1b, interleaved, zero_bubble, or file:PATH with a schedule as text, whose micro-batches
-// must be `micros`. Throws UsageError that lists the kinds.
-Schedule make_schedule(const std::string& kind, int ranks, int micros, int chunks);
+inline constexpr std::array<std::string_view, 5> schedule_kinds = {"gpipe", "1f1b", "interleaved",
+                                                                   "zero_bubble", "zero_bubble_h2"};
+// One of schedule_kinds, or file:PATH with a schedule as text, whose
+// micro-batches must be `micros`. `layers` [stage], optional, is how the model is cut. Throws
+// UsageError that lists the kinds.
+Schedule make_schedule(const std::string& kind, int ranks, int micros, int chunks,
+                       std::span<const int64_t> layers = {});
 
 // "0F0 0F1 0B0 | 1F0 1B0": ranks separated by '|' or line ends, '#' starts a comment line. An
 // action is stage, letter(s), micro ("2SF5"), without micro for reduce ("2R").

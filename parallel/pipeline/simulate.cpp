@@ -101,13 +101,24 @@ Simulation simulate(const Schedule& schedule, const Costs& costs) {
   return Simulator(schedule, costs).run();
 }
 
-double theoretical_bubble(const std::string& kind, int ranks, int micros, int chunks,
-                          const Costs& costs) {
-  const double work = costs.forward_s + costs.backward_input_s + costs.backward_weight_s;
-  double idle = (ranks - 1) * work;
-  if (kind == "zero_bubble")
-    idle = (ranks - 1) * (costs.forward_s + costs.backward_input_s - costs.backward_weight_s);
-  return idle / (idle + micros * chunks * work);
+std::optional<double> theoretical_bubble(const std::string& kind, int ranks, int micros, int chunks,
+                                         const Costs& costs) {
+  const double f = costs.forward_s, i = costs.backward_input_s, w = costs.backward_weight_s;
+  if (micros < ranks || costs.transfer_s != 0) return {};
+  double idle_per_rank = f + i + w;  // and rank after the first
+  if (kind == "zero_bubble") {
+    if (w > i || w > f + i) return {};
+    idle_per_rank = f + i - w;
+  } else if (kind == "zero_bubble_h2") {
+    if (i > 2 * f || i > 2 * w || micros < 2 * ranks - 1) return {};
+    idle_per_rank = f;
+  } else if (kind == "interleaved") {
+    if (micros % ranks) return {};
+  } else if (kind != "gpipe" && kind != "1f1b") {
+    return {};
+  }
+  const double idle = (ranks - 1) * idle_per_rank;
+  return idle / (idle + micros * chunks * (f + i + w));
 }
 
 double Timeline::makespan_s() const {

@@ -205,8 +205,7 @@ StepTime estimate_step(const TrainConfig& config, const std::vector<StagePlan>& 
     const auto rank = static_cast<size_t>(rank_of(stage, config.mesh.pp));
     costs.stage_factor.push_back((forward[rank] + backward[rank]) / (costs.forward_s + both));
   }
-  const auto simulation =
-      simulate(make_schedule(config.schedule, config.mesh.pp, micros, config.chunks), costs);
+  const auto simulation = simulate(config.schedule_over(micros), costs);
   return {simulation.timeline.makespan_s(), simulation.timeline.bubble()};
 }
 

@@ -86,7 +86,8 @@ void run_all(const std::string& self, Request request) {
   for (const Case& c :
        {Case{"one rank, two threads", 1, 1, 1, 2, "1f1b"}, Case{"tp=2", 2, 1, 1, 1, "1f1b"},
         Case{"dp=2", 1, 2, 1, 1, "1f1b"}, Case{"pp=2, 1f1b", 1, 1, 2, 1, "1f1b"},
-        Case{"pp=2, zero_bubble", 1, 1, 2, 1, "zero_bubble"}}) {
+        Case{"pp=2, zero_bubble", 1, 1, 2, 1, "zero_bubble"},
+        Case{"pp=2, zero_bubble_h2", 1, 1, 2, 1, "zero_bubble_h2"}}) {
     request.tp = c.tp, request.dp = c.dp, request.pp = c.pp;
     request.threads = c.threads;
     request.schedule = c.schedule;

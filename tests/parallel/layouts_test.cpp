@@ -40,7 +40,8 @@ struct Kind {
   std::string schedule;
   int chunks;
 };
-const std::vector<Kind> kinds = {{"gpipe", 1}, {"1f1b", 1}, {"interleaved", 2}, {"zero_bubble", 1}};
+const std::vector<Kind> kinds = {
+    {"gpipe", 1}, {"1f1b", 1}, {"interleaved", 2}, {"zero_bubble", 1}, {"zero_bubble_h2", 1}};
 
 // Sequence parallelism both ways wherever there is one, recomputation in turn.
 class EveryLayout : public ::testing::TestWithParam<Kind> {};

@@ -61,7 +61,7 @@ function layout_form(name, saved, details) {
   const field = (key, value, attributes) => el('input', {name: key, value, ...attributes, oninput: soon});
   const inputs = {name: field('name', `${name}-from-${saved.step}`), tp: field('tp', mesh.tp || 1, {type: 'number', min: 1}), dp: field('dp', mesh.dp || 1, {type: 'number', min: 1}), pp: field('pp', mesh.pp || 1, {type: 'number', min: 1})};
   const now = (details.run_file.match(/schedule: "([^"]*)"/) || [])[1] || '1f1b';
-  const schedule = el('select', {name: 'schedule', onchange: soon}, ['gpipe', '1f1b', 'interleaved', 'zero_bubble'].map(kind => el('option', {}, kind)));
+  const schedule = el('select', {name: 'schedule', onchange: soon}, ['gpipe', '1f1b', 'interleaved', 'zero_bubble', 'zero_bubble_h2'].map(kind => el('option', {}, kind)));
   schedule.value = now;
   const effect = el('div', {'aria-live': 'polite', id: 'effect'}), complaint = el('div.complaint', {role: 'alert'});
   const go = el('button.main', {id: 'fork', onclick: submit}, 'submit this run');
@@ -81,7 +81,7 @@ function layout_form(name, saved, details) {
         ['reads', `${bytes(saved.bytes)} in all; each rank only its own part`],
         ['goes on', `after step ${saved.step} of ${plan.steps}${+plan.steps_behind ? `, ${plan.steps_behind} steps behind ${name}` : ''}`],
         ['batch', `the same ${short(plan.tokens_per_step)} tokens per step, the same samples; ${plan.micro_batches} micro-batches per replica`],
-        ['bubble', plan.bubble === null ? 'as the schedule file says' : `${percent(plan.bubble, 1)} in theory`],
+        ['bubble', `${percent(plan.bubble, 1)} in theory`],
         ['each rank holds', memory.map(([what, size]) => `${what} ${bytes(size)}`).join(', ') + ', and activations'],
         ['changes', 'nothing but rounding; the old run and its checkpoints stay']];
       effect.replaceChildren(table([['', 1], ['', 1]], lines.map(([what, text]) => el('tr', {}, el('td.l.dim', {}, what), el('td.l.wrap', {}, text)))));

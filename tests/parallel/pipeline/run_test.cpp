@@ -62,7 +62,8 @@ class NumberStage : public StageWork {
 TEST(Run, every_value_arrives_where_it_belongs_on_every_schedule) {
   for (int ranks : {1, 2, 3, 4})
     for (int micros : {1, 4, 7})
-      for (const std::string kind : {"gpipe", "1f1b", "zero_bubble", "interleaved"}) {
+      for (const std::string kind :
+           {"gpipe", "1f1b", "zero_bubble", "zero_bubble_h2", "interleaved"}) {
         const int chunks = kind == "interleaved" ? 3 : 1;
         const std::string repro =
             fmt::format("{} ranks={} micros={} chunks={}", kind, ranks, micros, chunks);

@@ -14,7 +14,9 @@ TEST(Schedule, golden_text_of_every_kind) {
   EXPECT_EQ(to_string(interleaved(2, 2, 2)),
             "0F0 0F1 2F0 2F1 2B0 2B1 0B0 0B1\n1F0 1F1 3F0 3B0 3F1 3B1 1B0 1B1\n");
   EXPECT_EQ(to_string(zero_bubble(2, 3)),
-            "0F0 0F1 0I0 0W0 0F2 0I1 0W1 0I2 0W2\n1F0 1I0 1F1 1I1 1W0 1F2 1I2 1W1 1W2\n");
+            "0F0 0F1 0B0 0F2 0B1 0B2\n1F0 1I0 1F1 1I1 1W0 1F2 1I2 1W1 1W2\n");
+  EXPECT_EQ(to_string(zero_bubble_h2(2, 3)),
+            "0F0 0F1 0F2 0B0 0B1 0B2\n1F0 1I0 1F1 1I1 1F2 1I2 1W0 1W1 1W2\n");
   EXPECT_EQ(to_string(forward_only(2, 1, 2)), "0F0 2F0\n1F0 3F0\n");
 }
 
@@ -27,8 +29,9 @@ TEST(Schedule, golden_text_with_transfers) {
 TEST(Schedule, text_round_trips) {
   for (int ranks : {1, 2, 5})
     for (int micros : {1, 7})
-      for (const Schedule& compute : {gpipe(ranks, micros), one_f_one_b(ranks, micros),
-                                      interleaved(ranks, micros, 3), zero_bubble(ranks, micros)}) {
+      for (const Schedule& compute :
+           {gpipe(ranks, micros), one_f_one_b(ranks, micros), interleaved(ranks, micros, 3),
+            zero_bubble(ranks, micros), zero_bubble_h2(ranks, micros)}) {
         const Schedule whole = with_comms(compute);
         EXPECT_EQ(parse_schedule(to_string(whole)), whole);
       }
