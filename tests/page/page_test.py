@@ -280,7 +280,7 @@ class PageTest(unittest.TestCase):
         self.assertAlmostEqual(old[30], new[30], delta=0.01)
 
         self.show("playground/saved/30")
-        self.browser.until("document.querySelector('main select').value === 'saved' && document.querySelectorAll('main select')[1].value === '30'")
+        self.browser.until("document.querySelector('.two select').value === 'saved' && document.querySelectorAll('.two select')[1].value === '30'")
         self.browser.until("document.querySelectorAll('#task option').length > 10")
         self.browser.js("document.querySelector('#task').value = 'add3'")
         self.browser.fill("#shots", "2")
