@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "orchestrator/control/spec.h"
+#include "orchestrator/finetune/start.h"
 
 namespace katman {
 namespace {
@@ -38,10 +39,6 @@ void refuse_what_the_checkpoint_decides(const RunSpec& spec) {
                 more.empty() ? "" : more[0]);
 }
 
-bool speaks(const FinetuneSpec& finetune) {
-  return finetune.task() == FinetuneSpec::COMPLETION || finetune.task() == FinetuneSpec::CHAT;
-}
-
 void apply_recipe_of_gpt1(RunSpec& spec) {
   FinetuneSpec& finetune = *spec.mutable_finetune();
   if (finetune.batch() == 0) finetune.set_batch(32);
@@ -60,12 +57,17 @@ void complete_finetune(RunSpec& spec) {
                 "finetune.from is missing: name the run or the checkpoint to start from");
   require_usage(finetune.train_size() > 0,
                 "finetune.train is missing: name a file of examples, JSON lines");
+  require_usage(FinetuneSpec::Task_IsValid(finetune.task()),
+                "finetune.task is {}; use COMPLETION, CHAT, CLASSIFICATION, ENTAILMENT, SIMILARITY "
+                "or MULTIPLE_CHOICE",
+                static_cast<int>(finetune.task()));
   refuse_what_the_checkpoint_decides(spec);
-  require_usage(speaks(finetune) || !finetune.pack(),
+  const bool head = has_head(task_of(spec));
+  require_usage(!head || !finetune.pack(),
                 "finetune.pack is for completions and chats: the head of {} looks at the end of a "
                 "sequence of its own",
                 FinetuneSpec::Task_Name(finetune.task()));
-  if (!finetune.has_pack()) finetune.set_pack(speaks(finetune));
+  if (!finetune.has_pack()) finetune.set_pack(!head);
   if (finetune.has_lora()) complete_lora(*finetune.mutable_lora());
   apply_recipe_of_gpt1(spec);
   require_usage(finetune.batch() >= spec.mesh().dp(),

@@ -403,6 +403,7 @@ TEST(Finetune, what_cannot_work_is_refused_in_one_sentence) {
       {"finetune.length=64", "finetune.length is 64, but the model has 32 positions"},
       {"finetune.train=/nowhere.jsonl", "/nowhere.jsonl"},
       {"finetune.task=ENTAILMENT", "train.jsonl, line 1: there is no field \"premise\""},
+      {"finetune.task=9", "finetune.task is 9; use COMPLETION"},
       {"finetune.pack=true", "finetune.pack is for completions and chats"},
       {"mesh.dp=9", "finetune.batch is 8, fewer examples than mesh.dp = 9"},
   };
