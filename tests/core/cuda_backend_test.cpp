@@ -44,12 +44,14 @@ TEST_P(CudaBackendTest, a_step_in_bf16_stays_as_near_as_the_references) {
 TEST_P(CudaBackendTest, memory_is_asked_for_in_the_first_step_only) {
   const auto tp = alone();
   const GptConfig config = little_gpt();
-  Model model(config, *tp, {.type = DType::bf16, .backend = GetParam()});
-  const Batch batch = random_batch(config, 2, 6);
-  model.step(batch);
-  const int64_t calls = model.backend->pool().usage().device_calls;
-  for (int step = 0; step < 3; ++step) model.step(batch);
-  EXPECT_EQ(model.backend->pool().usage().device_calls, calls);
+  for (const bool fp8 : {false, true}) {
+    Model model(config, *tp, {.type = DType::bf16, .backend = GetParam(), .fp8 = fp8});
+    const Batch batch = random_batch(config, 2, 8);  // as many tokens as 8-bit products take
+    model.step(batch);
+    const int64_t calls = model.backend->pool().usage().device_calls;
+    for (int step = 0; step < 3; ++step) model.step(batch);
+    EXPECT_EQ(model.backend->pool().usage().device_calls, calls) << "fp8 " << fp8;
+  }
 }
 
 TEST_P(CudaBackendTest, a_tensor_larger_than_the_staging_ring_comes_back_as_it_went) {
