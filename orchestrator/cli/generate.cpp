@@ -180,31 +180,32 @@ class Job {
 
   // Question and answer in turn, until the questions end.
   void converse(LoadedModel& model) {
-    if (!options_.prompt.empty()) return answer(model, options_.prompt);
-    if (!options_.prompt_file.empty()) return answer(model, read_text(options_.prompt_file));
+    const std::string one =
+        options_.prompt_file.empty() ? options_.prompt : read_text(options_.prompt_file);
+    if (!one.empty()) return answer(model, conversation_->ask(one));
     const bool person = isatty(STDIN_FILENO);
     for (;;) {
       if (person && speaks_) fmt::print(stderr, "> ");
       const auto question = next_line(model);
       if (!question) return;
-      if (question->find_first_not_of(" \t\r") != std::string::npos) answer(model, *question);
+      if (question->find_first_not_of(" \t\r") == std::string::npos) continue;
+      const bool whole = conversation_->forgotten() == 0;
+      try {
+        answer(model, conversation_->ask(*question));
+      } catch (const UsageError& error) {
+        if (speaks_) spdlog::warn("{}", error.what());
+      }
+      if (speaks_ && whole && conversation_->forgotten() > 0)
+        spdlog::warn(
+            "the conversation is longer than the {} tokens that this model can read: its "
+            "beginning is forgotten from here on",
+            config_.sequence);
     }
   }
 
-  void answer(LoadedModel& model, const std::string& question) {
-    const int64_t forgotten = conversation_->forgotten();
+  void answer(LoadedModel& model, std::vector<int32_t> prompt) {
     CompletionRequest request = default_;
-    try {
-      request.prompt.ids = conversation_->ask(question);
-    } catch (const UsageError& error) {
-      if (speaks_) spdlog::warn("{}", error.what());
-      return;
-    }
-    if (speaks_ && forgotten == 0 && conversation_->forgotten() > 0)
-      spdlog::warn(
-          "the conversation is longer than the {} tokens that this model can read: its "
-          "beginning is forgotten from here on",
-          config_.sequence);
+    request.prompt.ids = std::move(prompt);
     Answer answer(request, tokenizer_);
     const auto show = [&](const std::string& text) {
       if (speaks_) print(text);

@@ -333,6 +333,8 @@ TEST(Finetune, a_conversation_is_kept_from_question_to_question) {
   const Result long_one = talk(std::string(200, '?') + "\\nwho?\\n", "");
   EXPECT_NE(long_one.output.find("the question has "), std::string::npos) << long_one.output;
   EXPECT_TRUE(long_one.output.ends_with("a dog\n")) << long_one.output;
+  const Result only = talk("", " --prompt '" + std::string(200, '?') + "' || echo refused");
+  EXPECT_TRUE(only.output.ends_with("refused\n")) << only.output;
   const Result forgets = talk("who?\\nand?\\nwho?\\nand?\\nwho?\\n", "");
   EXPECT_NE(forgets.output.find("its beginning is forgotten"), std::string::npos) << forgets.output;
 
