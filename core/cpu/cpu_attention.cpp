@@ -85,17 +85,21 @@ void CpuBackend::attention_cached(const Tensor& qkv, const AttentionShape& s, in
   if (past == 0) return attention(qkv, s, out, empty({s.heads(), tokens}, DType::f32));
   const Tensor scores = empty({threads_, past + s.length + 16}, DType::f32);
   const float scale = 1 / std::sqrt(static_cast<float>(d));
-  parallel_items(threads_, tokens * s.heads(), [&](int64_t item, int thread) {
-    const int64_t row = item / s.heads(), head = item % s.heads();
-    const int64_t sequence = row / s.length, position = past + row % s.length;
+  // A head's queries one after another, while its keys and values are in the cache.
+  parallel_items(threads_, s.sequences * s.heads(), [&](int64_t item, int thread) {
+    const int64_t sequence = item / s.heads(), head = item % s.heads();
     const int64_t group = head / s.queries_per_group;
-    int64_t first = s.window > 0 ? std::max<int64_t>(0, position - s.window + 1) : 0;
-    if (s.document_start) first = std::max<int64_t>(first, s.document_start.data<int32_t>()[row]);
     const int64_t column = group * group_width + head % s.queries_per_group * d;
-    kernels(qkv).attend_one(
-        qkv.raw() + (row * s.qkv_columns() + column) * size, cached(k_cache, sequence, 0, group),
-        cached(v_cache, sequence, 0, group), s.groups * d, first, position, d, scale,
-        scores.data<float>() + thread * scores.extent(1), out.raw() + item * d * size);
+    for (int64_t i = 0; i < s.length; ++i) {
+      const int64_t row = sequence * s.length + i, position = past + i;
+      int64_t first = s.window > 0 ? std::max<int64_t>(0, position - s.window + 1) : 0;
+      if (s.document_start) first = std::max<int64_t>(first, s.document_start.data<int32_t>()[row]);
+      kernels(qkv).attend_one(qkv.raw() + (row * s.qkv_columns() + column) * size,
+                              cached(k_cache, sequence, 0, group),
+                              cached(v_cache, sequence, 0, group), s.groups * d, first, position, d,
+                              scale, scores.data<float>() + thread * scores.extent(1),
+                              out.raw() + (row * s.heads() + head) * d * size);
+    }
   });
 }
 

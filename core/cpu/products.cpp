@@ -7,6 +7,7 @@
 #include <oneapi/dnnl/dnnl.hpp>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "core/check.h"
 #include "core/cpu/few_rows.h"
@@ -56,8 +57,12 @@ struct Products::Parts {
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
   std::map<Signature, Product> products;
-  // [weights, who asks] -> their packed copy
-  std::map<std::pair<const void*, const Product*>, Tensor> packed;
+  // Weights in a layout that a product asked for; products of many shapes share few.
+  struct Packed {
+    memory::desc from, to;  // `from` too: a square matrix and its transpose are packed alike
+    Tensor copy;
+  };
+  std::map<const void*, std::vector<Packed>> packed;
   const bool native_bf16 = has_bf16();
 
   Tensor bytes(int64_t count) {
@@ -134,13 +139,14 @@ const Product& Products::Parts::product(const Gemm& g, const GemmSize& size) {
 // The weights in the layout that the product asks for.
 const void* Products::Parts::pack(const Gemm& g, const Product& product) {
   if (!g.b_is_weight || product.packed_b == product.b) return g.b.raw();
-  Tensor& copy = packed[{g.b.raw(), &product}];
-  if (!copy) {
-    copy = bytes(static_cast<int64_t>(product.packed_b.get_size()));
-    memory from(product.b, engine, g.b.raw()), to(product.packed_b, engine, copy.raw());
-    dnnl::reorder(from, to).execute(stream, from, to);
-    stream.wait();
-  }
+  std::vector<Packed>& copies = packed[g.b.raw()];
+  for (const Packed& made : copies)
+    if (made.from == product.b && made.to == product.packed_b) return made.copy.raw();
+  const Tensor copy = bytes(static_cast<int64_t>(product.packed_b.get_size()));
+  memory from(product.b, engine, g.b.raw()), to(product.packed_b, engine, copy.raw());
+  dnnl::reorder(from, to).execute(stream, from, to);
+  stream.wait();
+  copies.push_back({product.b, product.packed_b, copy});
   return copy.raw();
 }
 

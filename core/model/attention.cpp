@@ -46,18 +46,35 @@ AttentionShape Attention::shape(const Micro& micro) const {
   return shape;
 }
 
+// Sequences whose pasts have one length go together.
+void Attention::attend_cached(const Tensor& qkv, const AttentionShape& all, const Micro& micro,
+                              const Tensor& out) const {
+  const KvCache& cache = micro.caches->at(cache_index_);
+  for (int64_t first = 0, count = 0; first < micro.sequences; first += count) {
+    const int64_t past = micro.past(first);
+    count = 1;
+    while (first + count < micro.sequences && micro.past(first + count) == past) ++count;
+    AttentionShape shape = all;
+    shape.sequences = count;
+    const int64_t begin = first * micro.length, rows = count * micro.length;
+    const Tensor part = qkv.slice(begin, rows);
+    if (frequencies_) context_.backend.rope(part, shape, frequencies_, past, 1);
+    context_.backend.attention_cached(part, shape, past, cache.k.slice(first, count),
+                                      cache.v.slice(first, count), out.slice(begin, rows));
+  }
+}
+
 Tensor Attention::forward(const Tensor& x, Tape& tape) {
   const Micro& micro = tape.micro;
   const AttentionShape heads = shape(micro);
   const Tensor qkv = qkv_.forward(x);
   const int64_t rows = qkv.extent(0);
-  if (frequencies_) context_.backend.rope(qkv, heads, frequencies_, micro.past, 1);
   const Tensor out = context_.empty({rows, heads.heads() * head_dim_});
   if (micro.caches) {
-    const KvCache& cache = micro.caches->at(cache_index_);
-    context_.backend.attention_cached(qkv, heads, micro.past, cache.k, cache.v, out);
+    attend_cached(qkv, heads, micro, out);
     return proj_.forward(out);
   }
+  if (frequencies_) context_.backend.rope(qkv, heads, frequencies_, 0, 1);
   const Tensor lse = context_.backend.empty({heads.heads(), rows}, DType::f32);
   context_.backend.attention(qkv, heads, out, lse);
   tape.push(qkv);

@@ -26,6 +26,8 @@ class Attention : public Module {
 
  private:
   AttentionShape shape(const Micro& micro) const;
+  void attend_cached(const Tensor& qkv, const AttentionShape& all, const Micro& micro,
+                     const Tensor& out) const;
 
   const ModelContext& context_;
   ColumnParallel qkv_;

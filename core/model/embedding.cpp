@@ -62,7 +62,7 @@ Tensor Embedding::forward(const Tensor& ids, Tape& tape) {
   const Tensor partial = context_.empty({ids.elements(), table_.value.extent(1)});
   context_.backend.embed(ids, table_.value, table_.mine.begin[0],
                          adds_positions && !micro.places ? positions_->value : Tensor(),
-                         micro.length, micro.past, partial);
+                         micro.length, micro.past(0), partial);
   if (adds_positions && micro.places) add_placed(micro.places, partial);
   const Tensor y = reduce_rows(context_, partial).arrived();
   dropout_.forward(y, micro);

@@ -86,14 +86,12 @@ class Writer {
     }
   }
 
-  // All that have one token to read, neighbours with pasts of one length together.
+  // All that have one token to read, neighbours together.
   void read_one_each() {
     size_t first = 0;
     while (first < seats_.size()) {
       size_t count = 0;
-      while (first + count < seats_.size() && can_read_one(seats_[first + count]) &&
-             seats_[first + count].past == seats_[first].past)
-        ++count;
+      while (first + count < seats_.size() && can_read_one(seats_[first + count])) ++count;
       if (count > 0) read(first, count);
       first += std::max<size_t>(count, 1);
     }

@@ -42,9 +42,9 @@ struct GptStage::Parts {
   void check_input(const Tensor& x, const Micro& micro) const {
     const int64_t rows = micro.sequences * micro.length;
     const int64_t mine = context.sequence_parallel ? rows / context.tp.size() : rows;
-    require(micro.length >= 1 && micro.past + micro.length <= config.sequence,
+    require(micro.length >= 1 && micro.longest_past() + micro.length <= config.sequence,
             "a sequence of {} tokens does not fit into the model's {} positions",
-            micro.past + micro.length, config.sequence);
+            micro.longest_past() + micro.length, config.sequence);
     if (range.embedding)
       require(x.elements() == rows, "{} ids were given for {} rows", x.elements(), rows);
     else

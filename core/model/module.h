@@ -1,6 +1,7 @@
 // The protocol of the model's parts: explicit forward and backward pairs over a tape.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <vector>
@@ -26,11 +27,17 @@ struct Micro {
       0;                 // global number of the first sequence since step 0: names dropout masks
   bool training = true;  // dropout on
   Tensor document_start = {};  // i32 [rows], optional: attention stays inside documents
-  // i32 [rows], optional: the position that a row's learned vector is looked up by; else past + row
-  // % length. Rotary positions need none: a document sees its own differences alone.
+  // i32 [rows], optional: the position that a row's learned vector is looked up by; else past of
+  // the first sequence + row % length. Rotary positions need none: a document sees its own
+  // differences alone.
   Tensor places = {};
-  int64_t past = 0;                        // tokens before this call, when generating
+  std::vector<int64_t> pasts = {};         // [sequence], tokens before this call; empty: none
   std::vector<KvCache>* caches = nullptr;  // [layer of this stage]; not null when generating
+
+  int64_t past(int64_t sequence) const {
+    return pasts.empty() ? 0 : pasts[static_cast<size_t>(sequence)];
+  }
+  int64_t longest_past() const { return pasts.empty() ? 0 : std::ranges::max(pasts); }
 };
 
 // What one micro-batch remembers from its forward pass for its backward pass: a stack. It must be

@@ -9,8 +9,21 @@ namespace {
 
 // Ids of the batch, right-padded to one length.
 struct Padded {
-  int64_t texts = 0, length = 0, past = 0;
-  std::vector<int32_t> ids;  // [texts * length]
+  int64_t texts = 0, length = 0;
+  std::vector<int32_t> ids;    // [texts * length]
+  std::vector<int64_t> pasts;  // [text]
+
+  bool one_past() const {
+    return std::ranges::all_of(pasts, [&](auto p) { return p == pasts[0]; });
+  }
+  // Of every row; the model's last one for padding that lies beyond.
+  std::vector<int32_t> places(int64_t positions) const {
+    std::vector<int32_t> places;
+    for (const int64_t past : pasts)
+      for (int64_t i = 0; i < length; ++i)
+        places.push_back(static_cast<int32_t>(std::min(past + i, positions - 1)));
+    return places;
+  }
 };
 
 // `multiple`: what the length must be divisible by, so that ranks can share the rows.
@@ -20,7 +33,7 @@ Padded pad(std::span<const Unread> batch, int64_t multiple) {
     all.length = std::max(all.length, static_cast<int64_t>(unread.ids.size()));
   all.length = (all.length + multiple - 1) / multiple * multiple;
   all.texts = static_cast<int64_t>(batch.size());
-  all.past = batch.empty() ? 0 : batch.front().past;
+  for (const Unread& unread : batch) all.pasts.push_back(unread.past);
   all.ids.resize(static_cast<size_t>(all.texts * all.length));
   for (size_t text = 0; text < batch.size(); ++text)
     std::ranges::copy(batch[text].ids, all.ids.begin() + static_cast<int64_t>(text) * all.length);
@@ -99,8 +112,6 @@ Hidden Reader::read(std::span<const Unread> batch, const Memory* memory, int64_t
   const int64_t room = memory ? std::min(memory->capacity, config_.sequence) : config_.sequence;
   for (const Unread& unread : batch) {
     require(memory || unread.past == 0, "a text without a memory has no past");
-    require(unread.past == all.past, "texts behind {} and {} tokens were to be read together",
-            all.past, unread.past);
     require(unread.past + all.length <= room, "{} tokens behind {} do not fit into {} positions",
             all.length, unread.past, room);
     for (const int32_t id : unread.ids)
@@ -113,7 +124,8 @@ Hidden Reader::read(std::span<const Unread> batch, const Memory* memory, int64_t
   micro.sequences = all.texts;
   micro.length = all.length;
   micro.training = false;
-  micro.past = all.past;
+  micro.pasts = all.pasts;
+  if (!all.one_past()) micro.places = upload(all.places(config_.sequence));
   return {all.length, through_stages(upload(all.ids), micro, memory, first)};
 }
 

@@ -17,8 +17,7 @@ struct Memory {
   std::vector<std::vector<KvCache>> stages;  // [chunk][layer]
 };
 
-// What one text reads next: tokens behind `past` that its memory holds. Texts that are read
-// together have pasts of one length.
+// What one text reads next: tokens behind `past` that its memory holds.
 struct Unread {
   std::span<const int32_t> ids;
   int64_t past = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "orchestrator/eval/prefixes.h"
 #include "orchestrator/eval/text.h"
 
 namespace katman {
@@ -10,81 +11,68 @@ namespace {
 
 // Of one forward pass, padding included, and of the keys and values that it leaves.
 constexpr int64_t most_rows = 4096;
-constexpr int64_t most_memory_bytes = int64_t{1} << 30;
-// A beginning that is shorter is read again by everybody: copying it would not be worth it.
-constexpr int64_t worth_sharing = 8;
+constexpr int64_t most_memory_bytes = int64_t{1} << 29;
 
-// One pair as the model reads it.
-struct Input {
-  size_t pair = 0;
-  std::vector<int32_t> ids;      // context and continuation without its last token
-  std::vector<int32_t> targets;  // of the last rows
-  int64_t length() const { return std::ssize(ids); }
-  int64_t first_target() const { return length() - std::ssize(targets); }
+// What all groups of a family begin with, read.
+struct Base {
+  int64_t tokens = 0;
+  Memory memory = {};
 };
 
-// Inputs that begin with the same `shared` tokens, none of whose rows are asked about.
-struct Group {
-  std::vector<Input> inputs;
-  int64_t shared = 0;
-  int64_t longest_rest() const {
-    int64_t longest = 0;
-    for (const Input& input : inputs) longest = std::max(longest, input.length() - shared);
-    return longest;
+Base read_base(Reader& reader, const Family& family) {
+  if (family.base == 0) return {};
+  const Base base{family.base, reader.make_memory(1, family.base)};
+  const Unread beginning{
+      std::span(family.groups[0].inputs[0].ids).first(static_cast<size_t>(family.base))};
+  reader.read({&beginning, 1}, base.memory);
+  return base;
+}
+
+// Memories that one batch after another uses: fresh pages cost more than what is computed on them.
+class Memories {
+ public:
+  explicit Memories(Reader& reader) : reader_(reader) {}
+
+  const Memory& prefixes(int64_t texts, int64_t capacity) {
+    return fit(prefixes_, texts, capacity);
   }
+  const Memory& continued(int64_t texts, int64_t capacity) {
+    return fit(continued_, texts, capacity);
+  }
+
+ private:
+  const Memory& fit(Memory& memory, int64_t texts, int64_t capacity) const {
+    if (memory.texts >= texts && memory.capacity >= capacity) return memory;
+    memory = {};  // before the larger one is taken
+    return memory = reader_.make_memory(texts, capacity);
+  }
+
+  Reader& reader_;
+  Memory prefixes_ = {}, continued_ = {};
 };
 
-int64_t common_prefix(const Input& a, const Input& b, int64_t most) {
-  int64_t length = 0;
-  while (length < most && a.ids[static_cast<size_t>(length)] == b.ids[static_cast<size_t>(length)])
-    ++length;
-  return length;
-}
-
-int64_t shared_by(const Group& group, const Input& next) {
-  const int64_t mine = group.inputs.size() == 1 ? group.inputs[0].first_target() : group.shared;
-  return common_prefix(group.inputs[0], next, std::min(mine, next.first_target()));
-}
-
-// Neighbours join while sharing saves more than it costs.
-std::vector<Group> group_neighbours(std::vector<Input> inputs) {
-  std::vector<Group> groups;
-  for (Input& input : inputs) {
-    if (!groups.empty() && groups.back().inputs.size() < 64) {
-      Group& group = groups.back();
-      const int64_t shared = shared_by(group, input);
-      const bool pays =
-          shared >= worth_sharing && (group.inputs.size() == 1 || 2 * shared >= group.shared);
-      if (pays && 2 * shared >= input.length()) {
-        group.shared = shared;
-        group.inputs.push_back(std::move(input));
-        continue;
-      }
-    }
-    groups.emplace_back().inputs.push_back(std::move(input));
-  }
-  return groups;
-}
-
-// Groups that are read together: prefixes in one pass, what follows in another.
+// Groups of a family that are read together: prefixes in one pass, what follows in another.
 class Batch {
  public:
-  Batch(Reader& reader, std::span<const Group> groups) : reader_(reader), groups_(groups) {}
+  Batch(Reader& reader, Memories& memories, const Base& base, std::span<const Group> groups)
+      : reader_(reader), memories_(memories), base_(base), groups_(groups) {}
 
-  // How many of the first groups fit one batch; at least one. They are ordered by `shared`.
-  static size_t fitting(const Reader& reader, std::span<const Group> groups) {
-    int64_t prefix = 0, rest = 0, inputs = 0;
-    const int64_t token_bytes = reader.bytes_per_token();
+  // How many of the first groups behind `base` fit one batch; at least one. They are ordered by
+  // `shared`.
+  static size_t fitting(const Reader& reader, int64_t base, std::span<const Group> groups) {
+    const int64_t token_bytes = reader.bytes_per_token(), prefix = groups[0].shared;
+    int64_t rest = 0, inputs = 0, read = 0;
     for (size_t count = 0; count < groups.size(); ++count) {
       const Group& group = groups[count];
-      prefix = std::max(prefix, group.shared);
       rest = std::max(rest, group.longest_rest());
       inputs += std::ssize(group.inputs);
-      const auto together = static_cast<int64_t>(count) + 1;
-      const bool fits =
-          prefix * together <= most_rows && rest * inputs <= most_rows &&
-          (prefix == 0 || (prefix + rest) * inputs * token_bytes <= most_memory_bytes) &&
-          prefix + rest <= reader.config().sequence && group.shared == groups[0].shared;
+      read += group.shared - base;
+      const int64_t rows = (prefix - base) * (static_cast<int64_t>(count) + 1);
+      const int64_t memory = (prefix + rest) * inputs * token_bytes;
+      const bool little_padding = 8 * (rows - read) <= rows;
+      const bool fits = rows <= most_rows && rest * inputs <= most_rows && little_padding &&
+                        (prefix == 0 || (group.shared > 0 && memory <= most_memory_bytes)) &&
+                        prefix + rest <= reader.config().sequence;
       if (!fits) return std::max<size_t>(count, 1);
     }
     return groups.size();
@@ -103,22 +91,34 @@ class Batch {
 
  private:
   // A memory that holds for every input what its group shares.
-  Memory continued(int64_t inputs) {
+  const Memory& continued(int64_t inputs) {
     int64_t prefix = 0, rest = 0;
-    std::vector<Unread> batch;
     for (const Group& group : groups_) {
       prefix = std::max(prefix, group.shared);
       rest = std::max(rest, group.longest_rest());
-      batch.push_back({std::span(group.inputs[0].ids).first(static_cast<size_t>(group.shared))});
     }
-    const Memory prefixes = reader_.make_memory(std::ssize(batch), prefix);
-    reader_.read(batch, prefixes);
-    const Memory all = reader_.make_memory(inputs, prefix + rest);
+    const Memory& prefixes = read_prefixes(prefix);
+    const Memory& all = memories_.continued(inputs, prefix + rest);
     int64_t place = 0;
     for (size_t g = 0; g < groups_.size(); ++g)
       for (size_t i = 0; i < groups_[g].inputs.size(); ++i)
         reader_.copy(prefixes, static_cast<int64_t>(g), all, place++, groups_[g].shared);
     return all;
+  }
+
+  // [group]
+  const Memory& read_prefixes(int64_t longest) {
+    const Memory& memory = memories_.prefixes(std::ssize(groups_), longest);
+    const auto base = static_cast<size_t>(base_.tokens);
+    std::vector<Unread> batch;
+    for (const Group& group : groups_) {
+      if (base > 0) reader_.copy(base_.memory, 0, memory, std::ssize(batch), base_.tokens);
+      batch.push_back(
+          {std::span(group.inputs[0].ids).subspan(base, static_cast<size_t>(group.shared) - base),
+           base_.tokens});
+    }
+    if (longest > base_.tokens) reader_.read(batch, memory);
+    return memory;
   }
 
   void collect(const Hidden& hidden, std::vector<Likelihood>& results) {
@@ -145,6 +145,8 @@ class Batch {
   }
 
   Reader& reader_;
+  Memories& memories_;
+  const Base& base_;
   std::span<const Group> groups_;
 };
 
@@ -194,36 +196,40 @@ std::vector<Pair> Encoding::windows(std::string_view text, int64_t positions) {
 
 std::vector<Likelihood> Scorer::likelihoods(std::span<const Pair> pairs,
                                             const std::function<void(int64_t)>& on_done) {
-  const int64_t positions = reader_.config().sequence;
   std::vector<Likelihood> results(pairs.size());
   std::vector<Input> inputs;
-  for (size_t i = 0; i < pairs.size(); ++i) {
-    if (pairs[i].continuation.empty()) continue;
-    Input input{i, pairs[i].context, pairs[i].continuation};
-    require(!input.ids.empty(), "a continuation has no context at all");
-    input.ids.insert(input.ids.end(), input.targets.begin(), input.targets.end() - 1);
-    const int64_t over = std::max<int64_t>(0, input.length() - positions);
-    truncated_ += over > 0;
-    input.ids.erase(input.ids.begin(), input.ids.begin() + over);
-    // A continuation that alone is too long is judged by its end.
-    const int64_t lost = std::ssize(input.targets) - input.length();
-    if (lost > 0) input.targets.erase(input.targets.begin(), input.targets.begin() + lost);
-    inputs.push_back(std::move(input));
-  }
-  std::vector<Group> groups = group_neighbours(std::move(inputs));
-  // Alike next to alike: little padding. The longest first, so that memory is taken once.
-  std::ranges::stable_sort(groups, [](const Group& a, const Group& b) {
-    return std::pair(a.shared, a.longest_rest()) > std::pair(b.shared, b.longest_rest());
-  });
+  for (size_t i = 0; i < pairs.size(); ++i)
+    if (!pairs[i].continuation.empty()) inputs.push_back(input_of(pairs[i], i));
+  Memories memories(reader_);
   int64_t done = 0;
-  for (std::span<const Group> left = groups; !left.empty();) {
-    const size_t count = Batch::fitting(reader_, left);
-    Batch(reader_, left.first(count)).score(results);
-    for (const Group& group : left.first(count)) done += std::ssize(group.inputs);
-    on_done(done);
-    left = left.subspan(count);
+  for (Family& family : families_of(std::move(inputs))) {
+    // Alike next to alike: little padding. The longest first, so that memory is taken once.
+    std::ranges::stable_sort(family.groups, [](const Group& a, const Group& b) {
+      return std::pair(a.shared, a.longest_rest()) > std::pair(b.shared, b.longest_rest());
+    });
+    const Base base = read_base(reader_, family);
+    for (std::span<const Group> left = family.groups; !left.empty();) {
+      const size_t count = Batch::fitting(reader_, family.base, left);
+      Batch(reader_, memories, base, left.first(count)).score(results);
+      for (const Group& group : left.first(count)) done += std::ssize(group.inputs);
+      on_done(done);
+      left = left.subspan(count);
+    }
   }
   return results;
+}
+
+Input Scorer::input_of(const Pair& pair, size_t index) {
+  Input input{index, pair.context, pair.continuation};
+  require(!input.ids.empty(), "a continuation has no context at all");
+  input.ids.insert(input.ids.end(), input.targets.begin(), input.targets.end() - 1);
+  const int64_t over = std::max<int64_t>(0, input.length() - reader_.config().sequence);
+  truncated_ += over > 0;
+  input.ids.erase(input.ids.begin(), input.ids.begin() + over);
+  // A continuation that alone is too long is judged by its end.
+  const int64_t lost = std::ssize(input.targets) - input.length();
+  if (lost > 0) input.targets.erase(input.targets.begin(), input.targets.begin() + lost);
+  return input;
 }
 
 }  // namespace katman

@@ -9,6 +9,7 @@
 
 #include "core/model/reader.h"
 #include "data_pipeline/tokenize/tokenizer.h"
+#include "orchestrator/eval/prefixes.h"
 
 namespace katman {
 
@@ -41,8 +42,8 @@ class Encoding {
   int32_t prefix_;
 };
 
-// Pairs in the order in which they are asked; neighbours that begin alike (the choices of one
-// question) have their beginning read once. Pairs longer than the positions lose tokens at the
+// Pairs in the order in which they are asked; neighbours that begin alike have their beginning read
+// once (orchestrator/eval/prefixes.h). Pairs longer than the positions lose tokens at the
 // left, as many as it takes; truncated() counts them.
 class Scorer {
  public:
@@ -54,6 +55,8 @@ class Scorer {
   int64_t truncated() const { return truncated_; }
 
  private:
+  Input input_of(const Pair& pair, size_t index);
+
   Reader& reader_;
   int64_t truncated_ = 0;
 };

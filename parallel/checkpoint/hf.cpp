@@ -16,19 +16,32 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// How a token is spelled in a tokenizer.json; null where the file does not say.
+Json spelling(const std::string& tokenizer, int64_t id) {
+  const Json json = Json::parse(tokenizer, nullptr, false);
+  if (!json.is_object()) return nullptr;
+  for (const Json& token : json.value("added_tokens", Json::array()))
+    if (token.value("id", int64_t{-1}) == id) return token.value("content", Json());
+  return nullptr;
+}
+
 void write_texts(const fs::path& checkpoint, const GptConfig& c, int64_t end_of_document,
                  const Files& files, const fs::path& to) {
   files.write(to / "config.json", hf_config_json(c, end_of_document));
   files.write(
       to / "generation_config.json",
       Json{{"bos_token_id", end_of_document}, {"eos_token_id", end_of_document}}.dump(2) + "\n");
-  files.write(to / "tokenizer.json", read_text(checkpoint / "tokenizer.json"));
-  // Without it, the model's type chooses a class that reads the same file in its own way.
-  files.write(to / "tokenizer_config.json", Json{{"tokenizer_class", "PreTrainedTokenizerFast"},
-                                                 {"model_max_length", c.sequence},
-                                                 {"clean_up_tokenization_spaces", false}}
-                                                    .dump(2) +
-                                                "\n");
+  const std::string tokenizer = read_text(checkpoint / "tokenizer.json");
+  files.write(to / "tokenizer.json", tokenizer);
+  // Without it, the model's type chooses a class that reads the same file in its own way, and
+  // nobody knows which token begins and ends a text.
+  const Json end = spelling(tokenizer, end_of_document);
+  const Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
+                       {"model_max_length", c.sequence},
+                       {"clean_up_tokenization_spaces", false},
+                       {"bos_token", end},
+                       {"eos_token", end}};
+  files.write(to / "tokenizer_config.json", config.dump(2) + "\n");
 }
 
 }  // namespace

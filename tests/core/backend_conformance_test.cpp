@@ -180,6 +180,19 @@ TEST_P(BackendConformance, packed_weights_are_refreshed_when_weights_changed) {
         });
 }
 
+TEST_P(BackendConformance, a_square_weight_and_its_transpose_are_packed_apart) {
+  for (const int64_t rows : {15, 64})
+    check("gemm by a weight, then by its transpose",
+          {in({rows, 96}), in({96, 96}), out({rows, 96}), out({rows, 96})},
+          [](Backend& backend, const Tensors& t) {
+            Gemm g{.a = t[0], .b = t[1], .c = t[2], .b_transposed = true, .b_is_weight = true};
+            backend.gemm(g);
+            g.b_transposed = false;
+            g.c = t[3];
+            backend.gemm(g);
+          });
+}
+
 TEST_P(BackendConformance, bias_grad_adds_the_columns) {
   for (const auto& [rows, width] : {std::pair<int64_t, int64_t>{1, 1}, {65, 33}, {300, 130}}) {
     check(fmt::format("bias_grad [{}, {}]", rows, width), {in({rows, width}), inout_f32({width})},

@@ -142,8 +142,9 @@ def compare(checks, model, run, folder, name, header, shots, own_contexts):
     for metric, figures in ours.items():
         close(checks, f"{what}: {metric} {figures['value']:.4f}", figures["value"], float(theirs[metric]), 1e-4)
         error = theirs.get(metric + "_stderr", "N/A")
-        if error != "N/A":
-            # A bootstrapped error scatters, and is by sqrt((n - 1) / n) too small.
+        # A bootstrapped error scatters, is by sqrt((n - 1) / n) too small, and means nothing where it is larger
+        # than the value: a perplexity's is then made by the worst example alone.
+        if error != "N/A" and (metric != "perplexity" or float(error) < float(theirs[metric])):
             close(checks, f"{what}: standard error of {metric}", figures["standard_error"], float(error),
                   0.2 if metric == "perplexity" else 1e-4)
     if header["kind"] == "multiple_choice":

@@ -176,12 +176,23 @@ void expect_cached_logits(const GptConfig& config) {
   const Hidden hidden = reader.read(prompts, memory, 1);
   for (size_t i = 0; i < texts.size(); ++i)
     expect_row(hidden, i, hidden.row(static_cast<int64_t>(i), std::ssize(texts[i]) - 1));
-  for (int step = 0; step < 3; ++step)
-    for (size_t i = 0; i < texts.size(); ++i) {
-      texts[i].push_back(static_cast<int32_t>(3 * texts[i].size()));
-      const Unread next{std::span(texts[i]).last(1), std::ssize(texts[i]) - 1};
-      expect_row(reader.read({&next, 1}, memory, 1 + static_cast<int64_t>(i)), i, 0);
+  // Reads on `counts[i]` made-up tokens of texts first, first + 1, ... in one batch.
+  const auto read_on = [&](size_t first, const std::vector<int64_t>& counts) {
+    std::vector<Unread> batch;
+    for (size_t i = 0; i < counts.size(); ++i) {
+      auto& text = texts[first + i];
+      const int64_t past = std::ssize(text);
+      for (int64_t k = 0; k < counts[i]; ++k) text.push_back(static_cast<int32_t>(3 * text.size()));
+      batch.push_back({std::span(text).last(static_cast<size_t>(counts[i])), past});
     }
+    const Hidden next = reader.read(batch, memory, 1 + static_cast<int64_t>(first));
+    for (size_t i = 0; i < counts.size(); ++i)
+      expect_row(next, first + i, next.row(static_cast<int64_t>(i), counts[i] - 1));
+  };
+  for (size_t i = 0; i < texts.size(); ++i) read_on(i, {1});
+  read_on(0, {1, 1, 1});  // behind pasts of 4, 2 and 6 tokens
+  read_on(0, {1, 3});
+  read_on(1, {1, 1});
 }
 
 TEST(Reader, cached_logits_are_those_of_the_whole_text_whatever_its_company) {
@@ -233,8 +244,8 @@ TEST(Reader, what_does_not_fit_is_refused) {
   const std::vector<int32_t> long_text(9, 1), unknown = {999};
   const Unread too_long{long_text}, strange{unknown};
   EXPECT_THROW(asked.reader.read({&too_long, 1}), Error);
-  const Unread apart[] = {{std::span(unknown), 0}, {std::span(unknown), 1}};
-  EXPECT_THROW(asked.reader.read(apart, asked.reader.make_memory(2, 8)), Error);
+  const Unread behind[] = {{std::span(long_text).first(1), 0}, {std::span(long_text).first(1), 8}};
+  EXPECT_THROW(asked.reader.read(behind, asked.reader.make_memory(2, 8)), Error);
   EXPECT_THROW(asked.reader.read({&strange, 1}), UsageError);
 }
 

@@ -63,6 +63,24 @@ TEST(Scorer, pairs_that_share_their_beginning_score_as_each_alone) {
     EXPECT_NEAR(together[i].sum, alone_score(reading.reader, pairs[i]), 1e-3) << i;
 }
 
+TEST(Scorer, questions_behind_the_same_shots_score_as_each_alone) {
+  const auto tp = alone();
+  Asking reading(byte_gpt(112), *tp);
+  const Tokenizer tokenizer = byte_tokenizer();
+  Encoding encoding(tokenizer);
+  const std::string shots =
+      "snow: white; grass: green; coal: black; a clear sky: blue; a ripe banana: yellow; ";
+  std::vector<katman::Pair> pairs;
+  for (const std::string question : {"sea:", "blood:", "a lemon:", ""})
+    for (const std::string choice : {" red", " blue", " yellowish"})
+      pairs.push_back(encoding.pair(shots + question, choice));
+  pairs.push_back(encoding.pair(shots + "a cherry:", " yes"));
+  pairs.push_back(encoding.pair("", " yes"));
+  const auto together = Scorer(reading.reader).likelihoods(pairs, [](int64_t) {});
+  for (size_t i = 0; i < pairs.size(); ++i)
+    EXPECT_NEAR(together[i].sum, alone_score(reading.reader, pairs[i]), 1e-3) << i;
+}
+
 TEST(Encoding, spaces_at_the_end_of_the_context_belong_to_what_follows) {
   const Tokenizer tokenizer = byte_tokenizer();
   Encoding encoding(tokenizer);
