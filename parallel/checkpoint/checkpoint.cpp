@@ -53,6 +53,7 @@ struct CheckpointStore::Parts {
   std::vector<SkippedSamples> skipped_by_the_log();
   bool room_for(int64_t my_bytes);
   Outcome write(const SaveJob& job);
+  Outcome outcome();
   void write_all(const SaveJob& job);
   Outcome after_failure(const SaveJob& job);
   Outcome load(const CommitLog::Entry& entry, std::span<const Piece> wanted,
@@ -306,10 +307,23 @@ void CheckpointStore::Parts::write_all(const SaveJob& job) {
     }
 }
 
+// Of the save that is under way. The others have written their parts, or not, before rank 0 is
+// asked for the whole: it would wait until the deadline for a part of a rank whose disk did not
+// even take a note.
+Outcome CheckpointStore::Parts::outcome() {
+  Outcome mine = first() ? Outcome::good : writing.get();
+  const Outcome others = worst(mine);
+  if (!first()) return worst(mine);
+  abandoned = others != Outcome::good;
+  mine = writing.get();
+  abandoned = false;
+  return worst(std::max(mine, others));
+}
+
 bool CheckpointStore::finish() {
   Parts& parts = *parts_;
   if (!parts.writing.valid()) return parts.last_good;
-  const Outcome outcome = parts.worst(parts.writing.get());
+  const Outcome outcome = parts.outcome();
   if (outcome == Outcome::fenced)
     throw Fenced(parts.first() ? parts.message
                                : std::string("a newer generation of this run has started"));

@@ -17,7 +17,7 @@ void wait_for_rank(const SaveJob& job, int rank) {
   const fs::path failure = job.directory / rank_failure_name(rank);
   for (auto pause = 1ms; !fs::exists(file); pause = std::min(2 * pause, 200ms)) {
     if (fs::exists(failure)) fail("rank {}: {}", rank, read_text(failure));
-    require(!job.abandoned(), "the run ended before rank {} wrote its part", rank);
+    require(!job.abandoned(), "rank {} did not write its part", rank);
     require(std::chrono::steady_clock::now() < job.deadline,
             "rank {} did not write {} in time: is {} on a file system that all ranks share?", rank,
             file.string(), job.directory.parent_path().string());
@@ -42,10 +42,10 @@ void save_my_part(const Files& files, const SaveJob& job, const Snapshot& snapsh
   files.make_directory(job.directory);
   write_rank_file(files, job.directory, job.rank, snapshot);
 } catch (const Error& error) {
-  try {  // so that rank 0 need not wait until the deadline
+  try {  // so that rank 0 knows why
     files.write(job.directory / rank_failure_name(job.rank), error.what());
   } catch (const Error&) {
-    // The disk takes nothing at all: the deadline has to do.
+    // The disk takes nothing at all. That it failed, finish() tells.
   }
   throw;
 }

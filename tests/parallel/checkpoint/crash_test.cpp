@@ -193,6 +193,33 @@ TEST(FailedSave, on_another_rank_is_told_by_its_note) {
   spdlog::set_level(spdlog::level::info);
 }
 
+TEST(FailedSave, on_another_rank_whose_disk_takes_not_even_a_note_holds_nobody_up) {
+  const TempDir dir;
+  spdlog::set_level(spdlog::level::off);
+  const auto begin = std::chrono::steady_clock::now();
+  std::atomic<bool> full = true;
+  run_ranks(2, [&](Comm& world) {
+    const auto backend = make_backend("reference");
+    CheckpointOptions options;
+    options.on_file_operation = [&, rank = world.rank()](const FileOp&) {
+      if (full && rank == 1) fail("the disk is full");
+    };
+    SyntheticState state(two_ranks, world.rank(), *backend, few_rows);
+    CheckpointStore store(dir.path(), options, *backend, world);
+    const auto save = [&](int64_t step) {
+      state.fill(step);
+      store.save(synthetic_info(step, two_ranks), state.pieces);
+      return store.finish();
+    };
+    EXPECT_FALSE(save(1));
+    full = false;
+    EXPECT_TRUE(save(2)) << "there is room again";
+    EXPECT_EQ(store.latest()->step, 2);
+  });
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+  spdlog::set_level(spdlog::level::info);
+}
+
 // What the log says while `act` runs.
 std::string log_of(const std::function<void()>& act) {
   std::ostringstream said;
