@@ -7,16 +7,20 @@
 #include <csignal>
 #include <memory>
 
+#include "core/backend.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "orchestrator/cli/cli.h"
 #include "orchestrator/cli/run_option.h"
+#include "orchestrator/control/reach.h"
 #include "orchestrator/control/spec.h"
 #include "orchestrator/launch/launcher.h"
+#include "orchestrator/launch/placement.h"
 #include "orchestrator/run_data.h"
 #include "orchestrator/run_tasks.h"
 #include "orchestrator/train_here.h"
 #include "orchestrator/worker.h"
+#include "parallel/checkpoint/gather.h"
 #include "parallel/comm/mpi.h"
 #include "parallel/comm/threads.h"
 
@@ -71,6 +75,15 @@ void run_finetune(const TrainOptions& options) {
   run_train(options);
 }
 
+// The rank of this process: by the hosts of all, however they were dealt out.
+int rank_here(const Mesh& mesh, Comm& processes) {
+  require_usage(mesh.size() == processes.size(), "the run has {} ranks ({}), and {} were started",
+                mesh.size(), to_string(mesh), processes.size());
+  const auto backend = make_backend("reference");
+  const auto hosts = gather(processes, *backend, host_name());
+  return ranks_of_processes(mesh, hosts)[static_cast<size_t>(processes.rank())];
+}
+
 void run_as_worker(const std::string& run_file, const WorkerOptions& options) {
   // A rank ends with what started it (mpirun, or the shell that stands over it): nobody would look
   // after it any more.
@@ -89,7 +102,7 @@ void run_as_worker(const std::string& run_file, const WorkerOptions& options) {
                 run_file, run_file, run_file);
   MpiSession session(longest_wait);
   const auto all = session.world();
-  const int rank = rank_of_process(Job{.spec = spec}.mesh(), all->rank());
+  const int rank = rank_here(Job{.spec = spec}.mesh(), *all);
   const auto world = all->split(0, rank, fmt::format("world of rank {}", rank));
   // Rank 0 speaks for the run; what others say carries their name.
   if (rank > 0) spdlog::set_pattern(fmt::format("%^%l%$: [rank {}] %v", rank));

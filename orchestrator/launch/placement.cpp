@@ -1,6 +1,8 @@
 #include "orchestrator/launch/placement.h"
 
 #include <algorithm>
+#include <deque>
+#include <map>
 #include <numeric>
 
 #include "core/error.h"
@@ -18,13 +20,25 @@ std::string range(const Mesh& mesh, const NodePlan& node, int Place::*axis) {
   return low == high ? std::to_string(low) : fmt::format("{}-{}", low, high);
 }
 
-}  // namespace
-
-int rank_of_process(const Mesh& mesh, int process) {
-  return mesh.rank({.tp = process % mesh.tp,
-                    .dp = process / (mesh.tp * mesh.pp),
-                    .pp = process / mesh.tp % mesh.pp});
+// The i-th of all ranks, filled in.
+int rank_in_order(const Mesh& mesh, int i) {
+  return mesh.rank({.tp = i % mesh.tp, .dp = i / (mesh.tp * mesh.pp), .pp = i / mesh.tp % mesh.pp});
 }
+
+// Slots of a node in groups of `unit`.
+int whole(const Node& node, int unit) { return node.slots / unit * unit; }
+
+// The largest group of ranks that need not be cut.
+int unit_that_fits(const Mesh& mesh, const std::vector<Node>& nodes) {
+  for (const int unit : {mesh.tp * mesh.pp, mesh.tp}) {
+    int fit = 0;
+    for (const Node& node : nodes) fit += whole(node, unit);
+    if (fit >= mesh.size()) return unit;
+  }
+  return 1;
+}
+
+}  // namespace
 
 std::vector<NodePlan> place(const Mesh& mesh, const std::vector<Node>& nodes) {
   const int ranks = mesh.size();
@@ -32,20 +46,37 @@ std::vector<NodePlan> place(const Mesh& mesh, const std::vector<Node>& nodes) {
   const int all = std::accumulate(nodes.begin(), nodes.end(), 0, slots);
   require_usage(ranks <= all, "{} has {} ranks, and there are {} slots on {} nodes",
                 to_string(mesh), ranks, all, nodes.size());
-  const auto whole = [&](const Node& node) { return node.slots / mesh.tp * mesh.tp; };
-  int fit_whole = 0;
-  for (const Node& node : nodes) fit_whole += whole(node);
+  const int unit = unit_that_fits(mesh, nodes);
   std::vector<NodePlan> plan;
-  int process = 0;
+  int next = 0;
   for (const Node& node : nodes) {
-    if (process == ranks) break;
-    const int takes = std::min(ranks - process, fit_whole >= ranks ? whole(node) : node.slots);
+    const int takes = std::min(ranks - next, whole(node, unit));
     if (takes == 0) continue;
     NodePlan& here = plan.emplace_back();
     here.set_node(node.name);
-    for (int i = 0; i < takes; ++i) here.add_ranks(rank_of_process(mesh, process++));
+    for (int i = 0; i < takes; ++i) here.add_ranks(rank_in_order(mesh, next++));
   }
   return plan;
+}
+
+std::vector<int> ranks_of_processes(const Mesh& mesh, const std::vector<std::string>& hosts) {
+  std::vector<Node> nodes;
+  for (const std::string& host : hosts) {
+    const auto known = std::ranges::find(nodes, host, &Node::name);
+    if (known == nodes.end())
+      nodes.push_back({host, 1});
+    else
+      ++known->slots;
+  }
+  std::map<std::string, std::deque<int>> free;  // ranks that a host has still to deal
+  for (const NodePlan& node : place(mesh, nodes))
+    free[node.node()].assign(node.ranks().begin(), node.ranks().end());
+  std::vector<int> ranks;
+  for (const std::string& host : hosts) {
+    ranks.push_back(free[host].front());
+    free[host].pop_front();
+  }
+  return ranks;
 }
 
 std::string describe(const Mesh& mesh, const std::vector<NodePlan>& plan) {

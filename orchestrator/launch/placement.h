@@ -1,9 +1,9 @@
 // Which rank runs where: pure arithmetic, shown before a run and used when it starts.
 //
-// Processes fill one node after the other, whoever starts them (mpirun by slots, srun by blocks).
-// What is decided here is which rank of the mesh each of them is: a tensor group, which talks most,
-// is next to itself, then come the stages of a pipeline in their order, and replicas, which talk
-// once per step, are the furthest apart.
+// How many processes a node gets, the launcher says; which rank of the mesh each of them is, the
+// processes find out from where they are, so that it is the same whoever dealt them out, in blocks
+// or in turn. A tensor group, which talks most, is next to itself, then come the stages of a
+// pipeline in their order, and replicas, which talk once per step, are the furthest apart.
 #pragma once
 
 #include <string>
@@ -19,12 +19,14 @@ struct Node {
   int slots = 1;
 };
 
-// The rank of the i-th process.
-int rank_of_process(const Mesh& mesh, int process);
-
-// Where all ranks go. Leaves slots of a node free where a tensor group would not fit whole, unless
-// there are not enough for that. Throws UsageError when there are fewer slots than ranks.
+// Where all ranks go, filling one node after the other. Leaves slots of a node free where a
+// pipeline would not fit whole; if there are not enough slots for that, where a tensor group would
+// not; else uses them all. Throws UsageError when there are fewer slots than ranks.
 std::vector<NodePlan> place(const Mesh& mesh, const std::vector<Node>& nodes);
+
+// The rank of each process, from the names of the hosts that they are on: as place() has it, the
+// nodes in the order of their first processes. [process]
+std::vector<int> ranks_of_processes(const Mesh& mesh, const std::vector<std::string>& hosts);
 
 // One line per node: "node-1: ranks 0 1 (tp 0-1, dp 0, pp 0)"; and what is wrong with it, if
 // anything is.

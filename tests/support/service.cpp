@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 
@@ -32,9 +33,15 @@ Service::~Service() {
 
 void Service::start() {
   log_ = data_ + "-" + std::to_string(++starts_) + ".log";
-  std::vector<std::string> words = {
-      katman(),   "orchestrate",  "--data",    data_,
-      "--listen", reach_.address, "--slots=2", "--dashboard=127.0.0.1:0"};
+  std::vector<std::string> words = {katman(),
+                                    "orchestrate",
+                                    "--data",
+                                    data_,
+                                    "--listen",
+                                    reach_.address,
+                                    "--dashboard=127.0.0.1:0"};
+  if (std::ranges::none_of(options_, [](const auto& word) { return word.starts_with("--slots"); }))
+    words.emplace_back("--slots=2");
   words.insert(words.end(), options_.begin(), options_.end());
   process_ = std::make_unique<Process>(words, log_);
   eventually("it listens", [&] {
@@ -115,16 +122,17 @@ void expect_same_training(const std::string& a, const std::string& b) {
   EXPECT_EQ(small_run().newest_checkpoint(a), small_run().newest_checkpoint(b));
 }
 
-void expect_every_step_once(const Service& service, const std::string& run, uint64_t steps) {
+void expect_every_step_once(const Service& service, const std::string& run, uint64_t steps,
+                            const std::string& name) {
   SeriesRequest request;
   request.set_run(run);
-  request.set_name("loss");
+  request.set_name(name);
   request.set_most_points(100'000);
   std::map<uint64_t, int> counting;
   const SeriesReply series = service.client().series(request);
   for (const SeriesPoint& point : series.points())
     if (!point.discarded()) ++counting[point.step()];
-  EXPECT_EQ(counting.size(), steps) << "a figure is missing";
+  EXPECT_EQ(counting.size(), steps) << "a figure of " << name << " is missing";
   for (const auto& [step, times] : counting) EXPECT_EQ(times, 1) << "step " << step;
 }
 

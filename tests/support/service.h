@@ -16,7 +16,8 @@ namespace katman::testing {
 // One for a whole test program: its corpus takes a second to build.
 const SmallRun& small_run();
 
-// `katman orchestrate` with a directory of its own and two slots. Its runs are ended with it.
+// `katman orchestrate` with a directory of its own and, unless it is told otherwise, two slots. Its
+// runs are ended with it.
 class Service {
  public:
   // options: more words of the command line. reach: what its clients need besides the address.
@@ -66,7 +67,8 @@ class Service {
 
 // The same losses of every step and the same weights, bit for bit. Directories below small_run()'s.
 void expect_same_training(const std::string& a, const std::string& b);
-// Of the steps that count, every one once: what the orchestrator knows of the loss of a run.
-void expect_every_step_once(const Service& service, const std::string& run, uint64_t steps);
+// Of the steps that count, every one once: what the orchestrator knows of this series of a run.
+void expect_every_step_once(const Service& service, const std::string& run, uint64_t steps,
+                            const std::string& series = "loss");
 
 }  // namespace katman::testing

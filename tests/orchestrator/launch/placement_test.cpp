@@ -26,15 +26,41 @@ std::vector<Node> nodes(int count, int slots) {
   return nodes;
 }
 
+// Hosts of processes that are dealt out to `nodes` in turn, or one node after the other.
+std::vector<std::string> hosts_of(int processes, int nodes, bool in_turn) {
+  std::vector<std::string> hosts;
+  for (int i = 0; i < processes; ++i)
+    hosts.push_back("n" + std::to_string(in_turn ? i % nodes : i * nodes / processes));
+  return hosts;
+}
+
 TEST(Placement, every_process_is_one_rank) {
-  for (const Mesh mesh : {Mesh{1, 1, 1}, Mesh{2, 3, 4}, Mesh{4, 1, 2}, Mesh{1, 5, 3}}) {
-    std::set<int> ranks;
-    for (int process = 0; process < mesh.size(); ++process)
-      ranks.insert(rank_of_process(mesh, process));
-    EXPECT_EQ(ranks.size(), static_cast<size_t>(mesh.size()));
-    EXPECT_EQ(*ranks.rbegin(), mesh.size() - 1);
-    EXPECT_EQ(rank_of_process(mesh, 0), 0);
+  for (const Mesh mesh : {Mesh{1, 1, 1}, Mesh{2, 3, 4}, Mesh{4, 1, 2}, Mesh{1, 5, 3}})
+    for (int nodes = 1; nodes <= mesh.size(); ++nodes)
+      for (const bool in_turn : {false, true}) {
+        const auto ranks = ranks_of_processes(mesh, hosts_of(mesh.size(), nodes, in_turn));
+        EXPECT_EQ(std::set(ranks.begin(), ranks.end()).size(), static_cast<size_t>(mesh.size()));
+        EXPECT_EQ(ranks[0], 0);
+      }
+}
+
+TEST(Placement, however_processes_were_dealt_out_a_rank_is_on_the_same_node) {
+  const Mesh mesh{.tp = 2, .dp = 2, .pp = 4};
+  const Homes planned = homes(place(mesh, nodes(4, 4)));
+  for (const bool in_turn : {false, true}) {
+    const auto hosts = hosts_of(16, 4, in_turn);
+    const auto ranks = ranks_of_processes(mesh, hosts);
+    for (size_t process = 0; process < 16; ++process)
+      EXPECT_EQ(hosts[process], planned.at(ranks[process])) << "process " << process;
   }
+}
+
+TEST(Placement, a_pipeline_is_not_cut_where_there_is_room) {
+  const Mesh mesh{.tp = 1, .dp = 4, .pp = 3};
+  for (const NodePlan& node : place(mesh, nodes(4, 4))) EXPECT_EQ(node.ranks_size(), 3);
+  const auto full = place(mesh, nodes(3, 4));
+  ASSERT_EQ(full.size(), 3u);
+  for (const NodePlan& node : full) EXPECT_EQ(node.ranks_size(), 4);
 }
 
 TEST(Placement, a_tensor_group_stays_on_a_node_and_a_pipeline_as_close_as_it_can) {
