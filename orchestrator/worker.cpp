@@ -348,10 +348,11 @@ void Run::roll_back(const StepReport& report, const std::string& what) {
   const RecoverySpec& policy = spec_.recovery();
   store_.finish();
   const auto earlier = store_.rollbacks_that_skip();
-  require(earlier < policy.most_rollbacks(),
-          "after step {}, {}, and the run was rolled back {} times already "
-          "(recovery.most_rollbacks): lower the learning rate, or look at the data",
-          report.step + 1, what, earlier);
+  if (earlier >= policy.most_rollbacks())
+    throw Diverged(
+        fmt::format("after step {}, {}, and the run was rolled back {} times already "
+                    "(recovery.most_rollbacks): lower the learning rate, or look at the data",
+                    report.step + 1, what, earlier));
   const int64_t first_bad = std::max<int64_t>(0, report.step + 1 - policy.skip_batches());
   SkippedSamples skipped;
   skipped.set_first(first_sample(first_bad));

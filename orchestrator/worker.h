@@ -30,10 +30,13 @@ struct RolledBack : Error {
 };
 // What a process exits with then: neither done nor broken (EX_TEMPFAIL of sysexits.h).
 inline constexpr int rolled_back_status = 75;
+// And after Diverged (EX_DATAERR): whoever starts it again unchanged sees the same.
+inline constexpr int diverged_status = 65;
 
 // Trains this rank's part of a completed spec. Collective over `world`, whose size is the mesh's.
 // Rank 0 keeps the figures, every rank says how it stands. Everything of the run is written below
-// spec.directory(). Throws RolledBack, on all ranks, when spec.recovery() wants that after a step.
+// spec.directory(). Throws, on all ranks, RolledBack when spec.recovery() wants that after a step,
+// and Diverged when that has been tried often enough.
 Outcome run_worker(const RunSpec& spec, Comm& world, const WorkerOptions& options = {});
 
 }  // namespace katman

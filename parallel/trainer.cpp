@@ -164,10 +164,11 @@ struct Trainer::Parts {
 
   void count_skip() {
     ++skipped_in_a_row;
-    require(skipped_in_a_row < most_skipped_in_a_row,
-            "the loss or its gradient was not a finite number in {} steps in a row, up to step {}; "
-            "go back to an earlier checkpoint with a lower learning rate, or with other data",
-            skipped_in_a_row, next_step);
+    if (skipped_in_a_row >= most_skipped_in_a_row)
+      throw Diverged(fmt::format(
+          "the loss or its gradient was not a finite number in {} steps in a row, up to step {}; "
+          "go back to an earlier checkpoint with a lower learning rate, or with other data",
+          skipped_in_a_row, next_step));
   }
 };
 

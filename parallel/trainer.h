@@ -58,6 +58,12 @@ struct TrainConfig {
   int64_t state_bytes() const;
 };
 
+// The loss or the gradients have left the numbers for good: from the same checkpoint with the same
+// settings they would again.
+struct Diverged : Error {
+  using Error::Error;
+};
+
 // What every rank knows after a step; all fields but `seconds` are the same on all ranks.
 struct StepReport {
   int64_t step = 0;
@@ -100,7 +106,7 @@ class Trainer {
           Start start = Start::fresh);
   ~Trainer();
 
-  // One optimizer step. Collective. Throws Error when three steps in a row had to be skipped.
+  // One optimizer step. Collective. Throws Diverged when three steps in a row had to be skipped.
   StepReport step(Wishes mine);
   // All of a step's work on this rank, without agreeing with others on what it was worth: for
   // planning on a device that computes nothing.

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "orchestrator/worker.h"
+#include "parallel/trainer.h"
 
 namespace katman {
 namespace {
@@ -20,6 +21,9 @@ int parse_and_run(CLI::App& app, int argc, char** argv) try {
 } catch (const RolledBack& error) {
   spdlog::warn("{}", error.what());
   return rolled_back_status;
+} catch (const Diverged& error) {
+  spdlog::error("{}", error.what());
+  return diverged_status;
 } catch (const UsageError& error) {
   spdlog::error("{}", error.what());
   return 2;

@@ -139,6 +139,7 @@ Effects Fleet::committed(const std::string& run, uint64_t step, double now) {
   if (step > view.committed()) {
     view.set_committed(step);
     view.set_fruitless(0);
+    view.set_rung(view.rung() > 0 ? view.rung() - 1 : 0);
     out.changed.push_back(run);
     note(entry, "checkpoint", fmt::format("after step {}", step), now, out);
   }
@@ -209,13 +210,17 @@ void Fleet::after_error(Entry& entry, const Ending& ending, double now, Effects&
     move(entry, RunView::ATTENTION, ending.how + "; resume to go on", now, out);
   } else if (!view.stepped() && !ending.signalled) {
     move(entry, RunView::FAILED, "before its first step: " + ending.how, now, out);
-  } else if (view.fruitless() >= policy_.backoff_s.size()) {
+  } else if (ending.hopeless) {
+    move(entry, RunView::ATTENTION, ending.how, now, out);
+  } else if (view.fruitless() >= policy_.most_fruitless) {
     move(entry, RunView::ATTENTION,
          fmt::format("{} without a newer checkpoint; the last end: {}",
                      count(view.fruitless(), "restart"), ending.how),
          now, out);
   } else {
-    const double pause = policy_.backoff_s[view.fruitless()];
+    const auto highest = static_cast<uint32_t>(policy_.backoff_s.size() - 1);
+    const double pause = policy_.backoff_s[std::min(view.rung(), highest)];
+    view.set_rung(std::min(view.rung() + 1, highest));
     view.set_fruitless(view.fruitless() + 1);
     view.set_restarts(view.restarts() + 1);
     view.set_retry_at(now + pause);

@@ -7,8 +7,11 @@
 //   * a run never has two live generations: the next one is launched only after the end of the one
 //     before has been reported;
 //   * an accepted command ends as done or superseded, never unanswered;
-//   * errors do not repeat for ever: the first three restarts without a newer checkpoint wait
-//     longer and longer, a fourth error holds the run for a person to look;
+//   * errors do not repeat for ever: after three restarts without a newer checkpoint, the next one
+//     holds the run for a person to look; so does an error that a restart cannot help;
+//   * nor too often: pauses before restarts are a ladder of 0, 10, 30 and 120 s. An error climbs a
+//     rung, a newer checkpoint goes one down again, so that a run which does get on, but breaks
+//     more often than it saves, waits ever longer, and one that breaks now and then does not wait;
 //   * once a person wants a run stopped or paused, nothing starts it but another command;
 //   * after a rollback, nothing is launched until the checkpoints know of it.
 #pragma once
@@ -30,8 +33,9 @@ struct FleetPolicy {
   double setup_s = 600;      // until the first step; also for saving and validating
   double hang_floor_s = 60;  // a step may always take this long...
   double hang_factor = 5;    // ...or this many times what 99 of the last hundred took
-  std::vector<double> backoff_s = {0, 10, 30};  // before each restart without progress
-  std::set<std::string> queueing = {"slurm"};   // launchers with slots and queues of their own
+  std::vector<double> backoff_s = {0, 10, 30, 120};  // before a restart, by rung
+  uint32_t most_fruitless = 3;                       // restarts in a row without a newer checkpoint
+  std::set<std::string> queueing = {"slurm"};        // launchers with slots and queues of their own
 };
 
 // How the processes of a generation ended.
@@ -40,6 +44,7 @@ struct Ending {
   bool signalled = false;    // killed from outside, which says nothing about the run file
   bool rolled_back = false;  // left to be started again from an earlier checkpoint
   bool withdrawn = false;    // somebody ended it elsewhere, and will not want it back at once
+  bool hopeless = false;     // the training itself went wrong: started again, it would again
   std::string how = {};      // "rank 3: the disk is full"
 };
 

@@ -121,7 +121,10 @@ void Fleet::take(Entry& entry, const CommandRequest& request, double now, Effect
   const bool leave = verb == STOP_RUN || verb == KILL_RUN || verb == PAUSE_RUN;
   view.set_desired(verb == PAUSE_RUN ? RunView::PAUSE : leave ? RunView::STOP : RunView::RUN);
   view.set_relaunch(view.live() && !leave);
-  if (!leave) view.set_fruitless(0);
+  if (!leave) {
+    view.set_fruitless(0);
+    view.set_rung(0);
+  }
   view.set_rolling_back(verb == ROLL_BACK_RUN);
   view.set_roll_back_to(request.step());
   view.set_next_layout(leave || request.layout().empty() ? ""

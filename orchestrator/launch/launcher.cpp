@@ -69,11 +69,14 @@ Ending describe_exit(int status, const fs::path& log) {
   ending.clean = status == 0;
   ending.rolled_back = status == rolled_back_status;
   ending.signalled = status > 128;
+  ending.hopeless = status == diverged_status;
   if (ending.signalled)
     ending.how =
         fmt::format("a process was ended by signal {} ({})", status - 128, strsignal(status - 128));
   else if (ending.rolled_back)
     ending.how = last_line(log, "back to step");
+  else if (ending.hopeless)
+    ending.how = last_line(log, "error");
   else if (!ending.clean)
     ending.how = fmt::format("exit status {}: {}", status, last_line(log, "error"));
   else

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "tests/support/temp_dir.h"
 
@@ -12,5 +13,8 @@ namespace katman::testing {
 // split.
 void write_counting_corpus(const TempDir& dir, uint32_t tokens, uint32_t document,
                            uint64_t shard_tokens);
+// The same with the token `id_at(p)` below `vocabulary` at position p.
+void write_corpus(const TempDir& dir, uint32_t tokens, uint32_t document, uint64_t shard_tokens,
+                  uint32_t vocabulary, const std::function<uint32_t(uint32_t)>& id_at);
 
 }  // namespace katman::testing

@@ -102,6 +102,9 @@ TEST(Launcher, an_exit_status_says_how_the_ranks_ended) {
   EXPECT_TRUE(read(137).signalled);
   EXPECT_TRUE(has(read(137).how, "signal 9"));
   EXPECT_EQ(read(1).how, "exit status 1: error: the disk is full");
+  EXPECT_TRUE(read(diverged_status).hopeless);
+  EXPECT_EQ(read(diverged_status).how, "error: the disk is full");
+  EXPECT_FALSE(read(1).hopeless);
   dir.write("log", "warning: back to step 40: a spike\nmpirun noticed\n");
   EXPECT_TRUE(read(rolled_back_status).rolled_back);
   EXPECT_EQ(read(rolled_back_status).how, "warning: back to step 40: a spike");
