@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "core/log.h"
+#include "orchestrator/control/clock.h"
 #include "parallel/pipeline/draw.h"
 
 namespace katman {
@@ -23,10 +23,6 @@ int64_t resident_bytes() {
   int64_t whole = 0, resident = 0;
   in >> whole >> resident;
   return resident * sysconf(_SC_PAGESIZE);
-}
-
-double unix_now() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 // Whole or not at all for who reads it; lost with the machine. Training goes on when the disk is

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "orchestrator/cli/cli.h"
 #include "orchestrator/control/client.h"
+#include "orchestrator/control/clock.h"
 #include "orchestrator/control/fleet.h"
 #include "orchestrator/control/reporter.h"
 #include "orchestrator/launch/placement.h"
@@ -23,10 +24,6 @@ struct RunsOptions {
   bool wait = false;
 };
 using Shared = std::shared_ptr<RunsOptions>;
-
-double unix_now() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 std::string when(double unix_s) {
   const auto seconds = static_cast<std::time_t>(unix_s);
@@ -80,9 +77,10 @@ void show_run(const RunsOptions& options) {
              describe(parse_mesh(run.layout()), {details.nodes().begin(), details.nodes().end()}));
   for (const RankView& rank : details.ranks()) print(rank, unix_now());
   for (const SavedCheckpoint& saved : details.checkpoints())
-    fmt::print("checkpoint of step {}, {:.1f} MB, {}{}\n", saved.step(),
+    fmt::print("checkpoint of step {}, {:.1f} MB, {}{}{}\n", saved.step(),
                static_cast<double>(saved.bytes()) * 1e-6, when(saved.saved_at()),
-               saved.discarded() ? ", rolled back" : "");
+               saved.discarded() ? ", rolled back" : "",
+               saved.verified().empty() ? "" : ", read back: " + saved.verified());
 }
 
 void watch_runs(const RunsOptions& options) {

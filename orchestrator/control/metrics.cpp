@@ -4,11 +4,11 @@
 
 #include <array>
 #include <bit>
-#include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "orchestrator/control/clock.h"
 #include "proto/tensorboard.pb.h"
 
 namespace katman {
@@ -16,10 +16,6 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little,
               "frames are written as they lie in memory");
-
-double unix_seconds() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 // CRC-32C (Castagnoli), reflected, polynomial 0x1EDC6F41: a table of one byte's remainders.
 constexpr std::array<uint32_t, 256> crc_table = [] {
@@ -56,7 +52,7 @@ JsonLines::JsonLines(const std::string& path, uint64_t generation)
 
 void JsonLines::write(int64_t step, const Scalars& scalars) {
   nlohmann::ordered_json line = {
-      {"step", step}, {"generation", generation_}, {"time", unix_seconds()}};
+      {"step", step}, {"generation", generation_}, {"time", unix_now()}};
   for (const auto& [name, value] : scalars)
     line[name] = std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
   out_ << line.dump() << '\n' << std::flush;
@@ -65,18 +61,18 @@ void JsonLines::write(int64_t step, const Scalars& scalars) {
 
 TensorBoard::TensorBoard(const std::string& directory)
     : path_(fmt::format("{}/events.out.tfevents.{}.{}", directory,
-                        static_cast<int64_t>(unix_seconds()), getpid())),
+                        static_cast<int64_t>(unix_now()), getpid())),
       out_(path_, std::ios::binary | std::ios::app) {
   require(out_.good(), "cannot write TensorBoard events to {}", path_);
   tensorboard::Event event;
-  event.set_wall_time(unix_seconds());
+  event.set_wall_time(unix_now());
   event.set_file_version("brain.Event:2");
   frame(event.SerializeAsString());
 }
 
 void TensorBoard::write(int64_t step, const Scalars& scalars) {
   tensorboard::Event event;
-  event.set_wall_time(unix_seconds());
+  event.set_wall_time(unix_now());
   event.set_step(step);
   for (const auto& [name, value] : scalars) {
     auto* entry = event.mutable_summary()->add_value();

@@ -59,6 +59,8 @@ class Orchestrator {
   RunSpec spec(const std::string& run);
   // Submits a run that begins with the checkpoint that another has of `step`.
   RunView fork(const SubmitRequest& request, const std::string& from, int64_t step);
+  // What came of reading a checkpoint back, for details() and for whoever comes after a restart.
+  void verified(const std::filesystem::path& checkpoint, const std::string& verdict);
   // Since the thread last saw to its runs.
   double seconds_since_it_looked() const;
 

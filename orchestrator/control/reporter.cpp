@@ -19,7 +19,9 @@ std::string duration(double seconds) {
 
 Reporter::Reporter(const RunSpec& spec, uint64_t generation, double flops_per_token,
                    double peak_flops, bool terminal)
-    : lines_(spec.directory() + "/metrics.jsonl", generation),
+    : log_(spec.directory() + "/checkpoints", files_),
+      generation_(generation),
+      lines_(spec.directory() + "/metrics.jsonl", generation),
       board_(spec.directory()),
       flops_per_token_(flops_per_token),
       peak_flops_(peak_flops),
@@ -36,6 +38,8 @@ std::string Reporter::progress(const StepReport& report) const {
 }
 
 void Reporter::write(int64_t step, const Scalars& scalars) {
+  log_.refresh();
+  log_.require_newest(generation_);
   lines_.write(step, scalars);
   board_.write(step, scalars);
 }

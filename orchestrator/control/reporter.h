@@ -10,13 +10,15 @@
 
 #include "orchestrator/control/metrics.h"
 #include "orchestrator/eval/evaluate.h"
+#include "parallel/checkpoint/commit_log.h"
 #include "parallel/trainer.h"
 #include "proto/run.pb.h"
 
 namespace katman {
 
 // Writes metrics.jsonl and TensorBoard events, and shows progress on standard error: one rewritten
-// line on a terminal, a plain line every few seconds elsewhere.
+// line on a terminal, a plain line every few seconds elsewhere. All that writes throws Fenced once
+// a newer generation of the run has started: the file is that one's.
 class Reporter {
  public:
   // generation: of the run, which its figures carry.
@@ -44,6 +46,9 @@ class Reporter {
   std::string progress(const StepReport& report) const;
 
   using Clock = std::chrono::steady_clock;
+  const Files files_;
+  CommitLog log_;
+  uint64_t generation_;
   JsonLines lines_;
   TensorBoard board_;
   double flops_per_token_, peak_flops_;

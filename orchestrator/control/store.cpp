@@ -31,7 +31,8 @@ Store::Store(Database& database) : database_(database) {
       " run text, generation integer, kind text, text text);"
       "create index if not exists events_of_run on events(run, seq);"
       "create table if not exists commands(id text primary key, run text, pending integer,"
-      " request blob, result blob);");
+      " request blob, result blob);"
+      "create table if not exists verdicts(checkpoint text primary key, verdict text);");
 }
 
 void Store::add(const std::string& run, const std::string& submission, const RunSpec& spec) {
@@ -126,6 +127,16 @@ std::vector<StateChange> Store::state_changes(const std::string& run) {
         changes.push_back({rows.real(0), static_cast<RunView::State>(state)});
   }
   return changes;
+}
+
+void Store::set_verdict(const std::string& checkpoint, const std::string& verdict) {
+  (Query(database_, "insert or replace into verdicts values(?, ?)") << checkpoint << verdict).run();
+}
+
+std::string Store::verdict(const std::string& checkpoint) {
+  Query rows(database_, "select verdict from verdicts where checkpoint = ?");
+  rows << checkpoint;
+  return rows.next() ? rows.text(0) : "";
 }
 
 EventList Store::newest_events(const std::string& run, int64_t most) {

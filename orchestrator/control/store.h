@@ -37,6 +37,10 @@ class Store {
   // The newest `most`, oldest first.
   EventList newest_events(const std::string& run, int64_t most);
 
+  // What came of reading a checkpoint back: "whole", or what is wrong with it. Empty: nobody did.
+  void set_verdict(const std::string& checkpoint, const std::string& verdict);
+  std::string verdict(const std::string& checkpoint);
+
  private:
   Database& database_;
 };

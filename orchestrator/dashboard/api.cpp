@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "core/error.h"
+#include "orchestrator/control/clock.h"
 #include "orchestrator/control/fork.h"
 #include "orchestrator/control/spec.h"
 #include "orchestrator/dashboard/json.h"
@@ -81,10 +81,6 @@ SubmitRequest with_layout(const RunSpec& spec, const Parameters& wanted) {
 // Of the questions of the playground, which are the same for everybody.
 constexpr uint64_t shots_seed = 0;
 
-double unix_now() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
 }  // namespace
 
 template <class Make>
@@ -97,6 +93,12 @@ std::string Api::Kept::within(double seconds, Make make) {
   return text;
 }
 
+Api::Api(Orchestrator& orchestrator)
+    : orchestrator_(orchestrator),
+      verifier_([this](const fs::path& directory, const auto& verdict) {
+        orchestrator_.verified(directory, verdict);
+      }) {}
+
 std::string Api::runs() {
   return runs_.within(0.9, [this] { return to_json(orchestrator_.list()); });
 }
@@ -105,7 +107,8 @@ std::string Api::details(const Parameters& wanted) {
   RunDetails details = orchestrator_.details(wanted("run"));
   const fs::path saved = fs::path(details.run().directory()) / "checkpoints";
   for (SavedCheckpoint& checkpoint : *details.mutable_checkpoints())
-    checkpoint.set_verified(verifier_.verdict(saved / checkpoint.directory()));
+    if (const auto now = verifier_.progress(saved / checkpoint.directory()); !now.empty())
+      checkpoint.set_verified(now);
   return to_json(details);
 }
 
@@ -229,7 +232,7 @@ std::string Api::verify(const std::string& body, const std::string&) {
   const json wanted = object(body);
   const fs::path directory = checkpoint(members(wanted)("run"), number(members(wanted), "step"));
   verifier_.ask(directory);
-  return dump({{"verified", verifier_.verdict(directory)}});
+  return dump({{"verified", "waiting"}});
 }
 
 std::unique_ptr<Generation> Api::generate(const std::string& body) {

@@ -20,7 +20,7 @@ using Parameters = std::function<std::string(const char* name)>;
 // Any thread. Every call throws UsageError, in one sentence, for what cannot be.
 class Api {
  public:
-  explicit Api(Orchestrator& orchestrator) : orchestrator_(orchestrator) {}
+  explicit Api(Orchestrator& orchestrator);
 
   std::string runs();  // at most a second old
   std::string details(const Parameters&);

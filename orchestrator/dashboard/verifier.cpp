@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/log.h"
 #include "parallel/checkpoint/checkpoint.h"
 
 namespace katman {
@@ -17,7 +18,7 @@ std::string verdict_on(const std::filesystem::path& directory) try {
 
 }  // namespace
 
-Verifier::Verifier() : thread_([this] { work(); }) {}
+Verifier::Verifier(Tell tell) : tell_(std::move(tell)), thread_([this] { work(); }) {}
 
 Verifier::~Verifier() {
   {
@@ -33,15 +34,14 @@ void Verifier::ask(const std::filesystem::path& directory) {
     const std::lock_guard lock(mutex_);
     if (std::ranges::find(waiting_, directory) != waiting_.end()) return;
     waiting_.push_back(directory);
-    verdicts_[directory] = "waiting";
   }
   changed_.notify_one();
 }
 
-std::string Verifier::verdict(const std::filesystem::path& directory) const {
+std::string Verifier::progress(const std::filesystem::path& directory) const {
   const std::lock_guard lock(mutex_);
-  const auto found = verdicts_.find(directory);
-  return found == verdicts_.end() ? "" : found->second;
+  if (std::ranges::find(waiting_, directory) != waiting_.end()) return "waiting";
+  return reading_ == directory ? "reading" : "";
 }
 
 void Verifier::work() {
@@ -49,13 +49,16 @@ void Verifier::work() {
   while (true) {
     changed_.wait(lock, [this] { return over_ || !waiting_.empty(); });
     if (over_) return;
-    const std::filesystem::path directory = std::move(waiting_.front());
+    reading_ = std::move(waiting_.front());
     waiting_.pop_front();
-    verdicts_[directory] = "reading";
     lock.unlock();
-    const std::string verdict = verdict_on(directory);
+    try {
+      tell_(*reading_, verdict_on(*reading_));
+    } catch (const std::exception& error) {
+      spdlog::error("what came of reading {} back is lost: {}", reading_->string(), error.what());
+    }
     lock.lock();
-    verdicts_[directory] = verdict;
+    reading_.reset();
   }
 }
 

@@ -4,17 +4,20 @@
 #include <condition_variable>
 #include <deque>
 #include <filesystem>
-#include <map>
+#include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
 namespace katman {
 
-// Knows of every checkpoint that was asked for since the program began what came of it. Any thread.
+// Any thread.
 class Verifier {
  public:
-  Verifier();
+  // What came of it: "whole", or what is wrong. Called from a thread of this.
+  using Tell = std::function<void(const std::filesystem::path& directory, const std::string&)>;
+  explicit Verifier(Tell tell);
   ~Verifier();  // after the one that is being read
   Verifier(const Verifier&) = delete;
   Verifier& operator=(const Verifier&) = delete;
@@ -22,16 +25,17 @@ class Verifier {
   // Reads every byte of the checkpoint in `directory` against its checksum, in its turn. Asking
   // again asks anew.
   void ask(const std::filesystem::path& directory);
-  // Empty: never asked for; "waiting", "reading", "whole", or what is wrong with it.
-  std::string verdict(const std::filesystem::path& directory) const;
+  // "waiting" or "reading"; empty: it was never asked for, or it is done.
+  std::string progress(const std::filesystem::path& directory) const;
 
  private:
   void work();
 
+  const Tell tell_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::filesystem::path> waiting_;
-  std::map<std::filesystem::path, std::string> verdicts_;
+  std::optional<std::filesystem::path> reading_;
   bool over_ = false;
   std::thread thread_;
 };

@@ -18,6 +18,7 @@
 #include "parallel/checkpoint/commit_log.h"
 #include "parallel/pipeline/draw.h"
 #include "parallel/pipeline/measure.h"
+#include "parallel/plan/plan.h"
 
 namespace katman {
 namespace fs = std::filesystem;
@@ -58,6 +59,22 @@ Skipped left_out(const RunSpec& spec) {
   Skipped skipped;
   for (const SkippedSamples& samples : log.skipped()) skipped.add(samples.first(), samples.count());
   return skipped;
+}
+
+// What the fullest rank asks of its device, by what for. Where a run leaves the device open, as on
+// a CPU: nobody here knows what the machines of its ranks have.
+json memory_of(const TrainConfig& config, const std::string& kind) {
+  const std::string device = kind.starts_with("cuda") ? "cuda:0" : kind == "auto" ? "cpu" : kind;
+  const auto stages = plan_run(config, device);
+  const StagePlan& fullest = *std::ranges::max_element(stages, {}, &StagePlan::held);
+  json memory = json::array();
+  for (const auto& [what, bytes] :
+       {std::pair("weights", fullest.weights), std::pair("gradients", fullest.gradients),
+        std::pair("optimizer", fullest.optimizer), std::pair("packed weights", fullest.packed),
+        std::pair("logits", fullest.logits), std::pair("activations", fullest.activations),
+        std::pair("in all", fullest.held)})
+    if (bytes > 0) memory.push_back({what, bytes});
+  return memory;
 }
 
 }  // namespace
@@ -174,13 +191,10 @@ json plan_view(const RunSpec& spec) {
   const TrainConfig config = train_config(spec, *open_run_data(spec));
   config.check();
   const Mesh& mesh = config.mesh;
-  const auto parameters = static_cast<double>(config.model.parameters());
-  const double mine = parameters / (mesh.tp * mesh.pp);
-  const bool full = config.precision == DType::f32;
   const int64_t replica = (config.batch_sequences + mesh.dp - 1) / mesh.dp;
   const int64_t micros = (replica + config.micro_batch - 1) / config.micro_batch;
   return {{"run_file", to_text(spec)},
-          {"parameters", parameters},
+          {"parameters", static_cast<double>(config.model.parameters())},
           {"ranks", mesh.size()},
           {"layout", to_string(mesh)},
           {"steps", spec.steps()},
@@ -188,10 +202,7 @@ json plan_view(const RunSpec& spec) {
           {"micro_batches", micros},
           {"bubble",
            simulate(config.schedule_over(static_cast<int>(micros)), Costs{}).timeline.bubble()},
-          {"memory",
-           {{"weights", mine * (full ? 4 : 2)},
-            {"gradients", mine * 4},
-            {"optimizer", mine * (full ? 8 : 12) / mesh.dp}}}};
+          {"memory", memory_of(config, spec.device().kind())}};
 }
 
 }  // namespace katman

@@ -58,12 +58,14 @@ class CommitLog {
   // Throws Fenced when a generation above has started, Error when there is no such commit.
   void roll_back(uint64_t generation, const std::string& directory, const std::string& why,
                  const std::vector<SkippedSamples>& skipped);
+  // Throws Fenced when a generation above this one has started, as far as the slots say that have
+  // been read.
+  void require_newest(uint64_t generation) const;
 
  private:
   std::filesystem::path slot_path(int64_t slot) const;
   void apply(const LogRecord& record);
   void apply(const LogRecord::Rollback& rollback);
-  void require_newest(uint64_t generation) const;
   bool append(LogRecord record);  // into the next slot; false when another process was first
 
   std::filesystem::path directory_;

@@ -10,7 +10,9 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <sstream>
 
+#include "orchestrator/control/clock.h"
 #include "tests/support/service.h"
 
 namespace katman::testing {
@@ -34,10 +36,11 @@ pid_t parent_of(pid_t process) {
   return parent;
 }
 
-// As on a disk that is full: no file of this process may grow any more. It may have ended already.
-void fill_the_disk_of(pid_t process) {
-  const rlimit nothing{1, 1};
-  ASSERT_TRUE(prlimit(process, RLIMIT_FSIZE, &nothing, nullptr) == 0 || errno == ESRCH);
+// As on a disk that is full: no file of this process may grow any more, or again it may. The
+// process may have ended already.
+void let_files_grow(pid_t process, bool may) {
+  const rlimit limit{may ? RLIM_INFINITY : 1, RLIM_INFINITY};
+  ASSERT_TRUE(prlimit(process, RLIMIT_FSIZE, &limit, nullptr) == 0 || errno == ESRCH);
 }
 
 nlohmann::json sample_digest(const std::string& directory) {
@@ -77,7 +80,7 @@ TEST(Faults, a_rank_on_a_full_disk_ends_and_the_run_goes_on_when_there_is_room) 
   Service service("full");
   service.submit("a", {"steps=1000000", "checkpoint.every_steps=20"});
   const RunView view = service.wait_for("a", RunView::RUNNING, 20);
-  fill_the_disk_of(service.workers("a").at(0));
+  let_files_grow(service.workers("a").at(0), false);
   service.wait_for_restart("a", view.generation());
   std::string why;
   WatchRequest all;
@@ -106,25 +109,59 @@ TEST(Faults, a_rank_that_wakes_up_after_its_successor_has_finished_changes_nothi
   const Result next = run({katman(), "worker", small_run().path("asleep.textproto")});
   ASSERT_EQ(next.status, 0) << next.output;
   const auto before = small_run().newest_checkpoint("asleep");
+  const std::string figures = read_file(small_run().path("asleep/metrics.jsonl"));
   sleeper.signal(SIGCONT);
   EXPECT_EQ(sleeper.wait(), 1);
   EXPECT_NE(read_file(small_run().path("asleep.log")).find("may not write"), std::string::npos);
   EXPECT_EQ(small_run().newest_checkpoint("asleep"), before);
+  EXPECT_EQ(read_file(small_run().path("asleep/metrics.jsonl")), figures);
 }
 
+// How long each step took that ended in [begin, end), unix seconds; sorted.
+std::vector<double> step_seconds(const std::string& directory, double begin, double end) {
+  std::vector<double> seconds;
+  std::istringstream lines(read_file(small_run().path(directory) + "/metrics.jsonl"));
+  for (std::string line; std::getline(lines, line);) {
+    const auto record = nlohmann::json::parse(line, nullptr, false);
+    if (!record.is_object() || !record.contains("seconds")) continue;
+    if (record["time"] >= begin && record["time"] < end) seconds.push_back(record["seconds"]);
+  }
+  std::ranges::sort(seconds);
+  return seconds;
+}
+
+// KATMAN_AWAY_S=60 for a whole minute, with as much before it to compare with.
 TEST(Faults, an_orchestrator_that_is_away_holds_up_no_step_and_misses_no_figure) {
+  const char* wanted = std::getenv("KATMAN_AWAY_S");
+  const std::chrono::duration<double> away(wanted ? std::atof(wanted) : 3);
   Service service("away");
-  service.submit("a", {"steps=1000000", "checkpoint.every_steps=100"});
-  const uint64_t before = service.wait_for("a", RunView::RUNNING, 10).step();
+  service.submit("a", {"steps=1000000", "checkpoint.every_steps=1000"});
+  service.wait_for("a", RunView::RUNNING, 10);
+  const double begin = unix_now();
+  std::this_thread::sleep_for(away);
   service.process().signal(SIGSTOP);
-  std::this_thread::sleep_for(std::chrono::seconds(4));
-  const size_t done = small_run().losses(service.directory("a")).size();
+  const double left = unix_now();
+  std::this_thread::sleep_for(away);
+  const double back = unix_now();
+  const auto before = step_seconds(service.directory("a"), begin, left),
+             during = step_seconds(service.directory("a"), left, back),
+             late = step_seconds(service.directory("a"), back - 0.25 * away.count(), back);
   service.process().signal(SIGCONT);
-  EXPECT_GT(done, before + 5) << "training goes on";
+  ASSERT_GT(before.size(), 5u);
+  EXPECT_GT(during.size(), 5u);
+  EXPECT_FALSE(late.empty()) << "training goes on to the last";
+  const auto at = [](const std::vector<double>& sorted, double part) {
+    return sorted[static_cast<size_t>(part * static_cast<double>(sorted.size() - 1))];
+  };
+  std::cout << "with and without an orchestrator for " << away.count() << " s: " << before.size()
+            << " and " << during.size() << " steps, medians in the ratio "
+            << at(during, 0.5) / at(before, 0.5) << ", 99th percentiles "
+            << at(during, 0.99) / at(before, 0.99) << "\n";
   EXPECT_EQ(service.command("a", STOP_RUN).outcome(), CommandResult::DONE);
   const RunView view = service.client().show("a");
   EXPECT_EQ(view.restarts(), 0u) << "its own absence is nobody's fault";
-  expect_every_step_once(service, "a", view.committed());
+  for (const char* name : {"loss", "grad_norm", "learning_rate", "seconds", "tokens_seen"})
+    expect_every_step_once(service, "a", view.committed(), name);
 }
 
 // Faults one after the other, each once the run has got further than before the last one.
@@ -173,7 +210,11 @@ class Soak {
     SCOPED_TRACE(kind);
     if (kind <= 1) return crash(worker);
     if (kind == 2) return crash(parent_of(worker));  // mpirun
-    if (kind == 3) return fill_the_disk_of(worker);
+    if (kind == 3) {  // where rank 0 cannot write, it ends; others miss a checkpoint
+      let_files_grow(worker, false);
+      std::this_thread::sleep_for(std::chrono::milliseconds(500));
+      return let_files_grow(worker, true);
+    }
     if (kind == 4) {  // it comes back before anybody minds
       ::kill(worker, SIGSTOP);
       std::this_thread::sleep_for(std::chrono::milliseconds(300));

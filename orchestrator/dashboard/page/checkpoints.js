@@ -73,7 +73,6 @@ function layout_form(name, saved, details) {
     go.disabled = true;
     try {
       const plan = await get('api/layout', fields());
-      const memory = Object.entries(plan.memory);
       put(complaint, plan.ranks > plan.slots ? `${plan.ranks} ranks are more than the ${plan.slots} slots here.` : '');
       go.disabled = plan.ranks > plan.slots;
       const lines = [
@@ -82,7 +81,7 @@ function layout_form(name, saved, details) {
         ['goes on', `after step ${saved.step} of ${plan.steps}${+plan.steps_behind ? `, ${plan.steps_behind} steps behind ${name}` : ''}`],
         ['batch', `the same ${short(plan.tokens_per_step)} tokens per step, the same samples; ${plan.micro_batches} micro-batches per replica`],
         ['bubble', `${percent(plan.bubble, 1)} in theory`],
-        ['each rank holds', memory.map(([what, size]) => `${what} ${bytes(size)}`).join(', ') + ', and activations'],
+        ['the fullest rank holds', plan.memory.map(([what, size]) => `${what} ${bytes(size)}`).join(', ')],
         ['changes', 'nothing but rounding; the old run and its checkpoints stay']];
       effect.replaceChildren(table([['', 1], ['', 1]], lines.map(([what, text]) => el('tr', {}, el('td.l.dim', {}, what), el('td.l.wrap', {}, text)))));
     } catch (error) { effect.replaceChildren(); put(complaint, error.message); }

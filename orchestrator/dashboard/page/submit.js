@@ -70,7 +70,7 @@ export function submit_page() {
     if (pristine && message) message = '';  // nobody has written anything yet
     place(message);
     plan.replaceChildren();
-    if (answer) plan.append(el('p', {}, el('b', {}, 'Fits. '), `${short(answer.parameters)} parameters on ${answer.ranks} ranks (${answer.layout}); ${answer.steps} steps of ${short(answer.tokens_per_step)} tokens in ${answer.micro_batches} micro-batches per replica; bubble ${percent(answer.bubble, 1)} in theory; each rank holds ${Object.entries(answer.memory).map(([what, size]) => `${what} ${bytes(size)}`).join(', ')}, and activations.`),
+    if (answer) plan.append(el('p', {}, el('b', {}, 'Fits. '), `${short(answer.parameters)} parameters on ${answer.ranks} ranks (${answer.layout}); ${answer.steps} steps of ${short(answer.tokens_per_step)} tokens in ${answer.micro_batches} micro-batches per replica; bubble ${percent(answer.bubble, 1)} in theory; the fullest rank holds ${answer.memory.map(([what, size]) => `${what} ${bytes(size)}`).join(', ')}.`),
       el('details', {}, el('summary', {}, 'with every default filled in'), el('pre', {}, answer.run_file)));
   }
 
