@@ -17,9 +17,9 @@ namespace {
 TEST(Placement, tensor_groups_come_together_though_processes_were_dealt_out_in_turn) {
   if (geteuid() != 0) GTEST_SKIP() << "only root may give a process another host name";
   const std::string in_turn = small_run().path("in_turn");
-  std::ofstream(in_turn) << R"(#!/bin/sh
+  std::ofstream(in_turn) << R"sh(#!/bin/sh
 exec unshare --uts sh -c 'hostname "n$((OMPI_COMM_WORLD_RANK % 2))" && exec "$@"' sh "$@"
-)";
+)sh";
   std::filesystem::permissions(in_turn, std::filesystem::perms::owner_all);
   Service service(
       "in-turn",
