@@ -5,6 +5,7 @@ The models are `transformers`' OpenAIGPTLMHeadModel, GPT2LMHeadModel and LlamaFo
 `katman data inspect --windows` shows. Then variants that must not change anything: micro-batches, ranks, the
 reference backend. Last, the run's TensorBoard file is read by the tensorboard package.
 """
+import copy
 import json
 import pathlib
 import shutil
@@ -54,6 +55,15 @@ def train_pytorch(model, samples, rates):
     return losses, norms
 
 
+def rounded_otherwise(model):
+    """The model with weights off by about their last bit: training it shows how far rounding alone carries."""
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for p in other.parameters():
+            p.mul_(1 + 1e-7 * torch.randn_like(p))
+    return other
+
+
 def train_katman(folder, start, corpus, name, shape, *sets):
     run = folder / name
     shutil.copytree(start, run)
@@ -74,13 +84,17 @@ def check(checks, folder, corpus, samples, kind, tied):
     start = folder / f"start-{word}"
     katman("checkpoint", "import", "--from", "hf", theirs, "--out", start)
     run, (losses, norms, rates) = train_katman(folder, start, corpus, f"run-{word}", shape)
+    other = rounded_otherwise(model)
     their_losses, their_norms = train_pytorch(model.train(), samples, rates)
+    _, other_norms = train_pytorch(other.train(), samples, rates)
+    own = max(abs(a - b) for a, b in zip(other_norms, their_norms)) / max(their_norms)
     print(f"     loss {losses[0]:.4f} -> {losses[-1]:.4f}")
     checks.near(f"{word}: loss and gradient norm of the first step", [losses[0], norms[0]],
                 [their_losses[0], their_norms[0]], 1e-5)
     checks.report(losses[-1] < losses[0] - 0.7, f"{word}: it learns")
     checks.near(f"{word}: {STEPS} losses", losses, their_losses, 1e-4)
-    checks.near(f"{word}: gradient norms", norms, their_norms, 1e-3)
+    checks.near(f"{word}: gradient norms (PyTorch from weights that differ by rounding: {own:.1e})", norms,
+                their_norms, max(1e-3, 3 * own))
     katman("checkpoint", "export", "--to", "hf", folder / f"out-{word}", run)
     ours = dict(AutoModelForCausalLM.from_pretrained(folder / f"out-{word}").named_parameters())
     far = {}
