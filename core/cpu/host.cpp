@@ -37,12 +37,13 @@ void HostBackend::fill_zero(const Tensor& t) {
   std::memset(t.raw(), 0, static_cast<size_t>(t.bytes()));
 }
 
+// The host's side of an empty tensor may be an empty vector's null, which memcpy must not see.
 void HostBackend::upload(const void* host, const Tensor& to) {
-  std::memcpy(to.raw(), host, static_cast<size_t>(to.bytes()));
+  if (to.bytes()) std::memcpy(to.raw(), host, static_cast<size_t>(to.bytes()));
 }
 
 void HostBackend::download(const Tensor& from, void* host) {
-  std::memcpy(host, from.raw(), static_cast<size_t>(from.bytes()));
+  if (from.bytes()) std::memcpy(host, from.raw(), static_cast<size_t>(from.bytes()));
 }
 
 }  // namespace katman
