@@ -171,16 +171,12 @@ class Soak {
 
   void run() {
     service_.submit("a", sets());
-    uint64_t reached = 0;
     for (int i = 0; i < faults_; ++i) {
-      service_.eventually("it gets further", [&] {
-        return view().state() == RunView::RUNNING && view().committed() > reached &&
-               service_.workers("a").size() == 2;
-      });
-      reached = view().committed();
+      wait_until_it_gets_further();
       happen();
     }
-    service_.wait_for("a", RunView::RUNNING);
+    // Or what it did since its last checkpoint would neither count nor be done again.
+    wait_until_it_gets_further();
     const CommandResult stopped = service_.command("a", STOP_RUN);
     EXPECT_EQ(stopped.outcome(), CommandResult::DONE) << stopped.text();
     const RunView done = view();
@@ -201,6 +197,14 @@ class Soak {
 
  private:
   RunView view() const { return service_.client().show("a"); }
+
+  void wait_until_it_gets_further() {
+    service_.eventually("it gets further", [&] {
+      return view().state() == RunView::RUNNING && view().committed() > reached_ &&
+             service_.workers("a").size() == 2;
+    });
+    reached_ = view().committed();
+  }
 
   void happen() {
     const auto workers = service_.workers("a");
@@ -254,7 +258,7 @@ class Soak {
   const int faults_;
   std::mt19937 random_;
   Service service_{"soak"};
-  uint64_t steps_ = 1'000'000;
+  uint64_t steps_ = 1'000'000, reached_ = 0;
   std::vector<double> noticed_, back_;
 };
 
