@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <span>
+#include <utility>
 
 #include "core/cuda/check.h"
 #include "core/cuda/device.h"
@@ -344,6 +345,11 @@ void Products::run_fp8(const Gemm& g, const GemmSize& size) {
     job.b_transposed = true;
     if (run(job, size)) return;
   }
+  if (!device_has_fp8_ && !std::exchange(told_of_fp8_, true))
+    spdlog::warn(
+        "this device has no tensor cores for 8-bit floats: rounded values are multiplied "
+        "in {}, no faster than without",
+        name_of(g.a.dtype()));
   Gemm wide = g;
   wide.a = rounded(backend_, g.a, g.a_fp8, stream_);
   wide.b = rounded(backend_, g.b, g.b_fp8, stream_);

@@ -81,7 +81,7 @@ class Products {
 
   Backend& backend_;
   cudaStream_t stream_;
-  bool device_has_fp8_, tf32_ = false;
+  bool device_has_fp8_, told_of_fp8_ = false, tf32_ = false;
   cublasLtHandle_t handle_ = nullptr;
   Tensor workspace_;
   std::map<GemmKind, std::unique_ptr<Plan>> plans_;
