@@ -38,7 +38,7 @@ std::string Reporter::progress(const StepReport& report) const {
 }
 
 void Reporter::write(int64_t step, const Scalars& scalars) {
-  log_.refresh();
+  if (log_.has_more()) log_.refresh();
   log_.require_newest(generation_);
   lines_.write(step, scalars);
   board_.write(step, scalars);

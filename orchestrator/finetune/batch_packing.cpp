@@ -56,9 +56,13 @@ double BatchPacking::padding(int64_t sequences, int64_t length) const {
 }
 
 std::vector<int64_t> BatchPacking::examples(int64_t number) const {
-  auto batch = packed(number / sequences_, length_);
+  const int64_t step = number / sequences_;
   const auto sequence = static_cast<size_t>(number % sequences_);
-  return sequence < batch.size() ? std::move(batch[sequence]) : std::vector<int64_t>();
+  const std::lock_guard lock(newest_->mutex);
+  if (newest_->step != step) newest_->sequences = packed(step, length_);
+  newest_->step = step;
+  if (sequence >= newest_->sequences.size()) return {};
+  return newest_->sequences[sequence];
 }
 
 }  // namespace katman

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <mutex>
 #include <vector>
 
 namespace katman {
@@ -32,11 +34,19 @@ class BatchPacking {
  private:
   std::vector<std::vector<int64_t>> packed(int64_t step, int64_t length) const;
   double padding(int64_t sequences, int64_t length) const;
-  int64_t needed(int64_t steps,
-                 int64_t length) const;  // sequences, by the worst of the first steps
+  // Sequences, by the worst of the first steps.
+  int64_t needed(int64_t steps, int64_t length) const;
+
+  // All sequences of a step are asked for one after another.
+  struct Newest {
+    std::mutex mutex;
+    int64_t step = -1;
+    std::vector<std::vector<int64_t>> sequences;
+  };
 
   Run run_;
   int64_t length_, sequences_;
+  std::unique_ptr<Newest> newest_ = std::make_unique<Newest>();
 };
 
 }  // namespace katman

@@ -44,10 +44,12 @@ fs::path CommitLog::slot_path(int64_t slot) const {
   return directory_ / fmt::format("{:08}", slot);
 }
 
+bool CommitLog::has_more() const { return fs::exists(slot_path(last_slot_ + 1)); }
+
 void CommitLog::refresh() {
   // The listing of a network file system may be old; opening the next slot by name is not.
   const int64_t listed = highest_slot(directory_);
-  while (last_slot_ < listed || fs::exists(slot_path(last_slot_ + 1))) {
+  while (last_slot_ < listed || has_more()) {
     const fs::path slot = slot_path(++last_slot_);
     try {
       LogRecord record;

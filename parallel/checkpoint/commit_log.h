@@ -26,6 +26,8 @@ class CommitLog {
 
   // Reads the slots that appeared since the last call.
   void refresh();
+  // Whether one did: a look at one name, where refresh() lists the directory.
+  bool has_more() const;
 
   // One line of the log that counts: a commit that no later one retired. Oldest first.
   struct Entry {
