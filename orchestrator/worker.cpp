@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "data_pipeline/corpus/skipped.h"
 #include "orchestrator/bench/peak.h"
+#include "orchestrator/continuation.h"
 #include "orchestrator/control/link.h"
 #include "orchestrator/control/reporter.h"
 #include "orchestrator/control/spec.h"
@@ -32,43 +33,6 @@ namespace {
 
 // For another rank under NCCL: it may be writing the end of a checkpoint to a slow disk.
 constexpr std::chrono::minutes longest_transfer{10};
-
-// Shapes alone do not tell models apart: other heads read the same weights differently, and fewer
-// layers or a tied embedding would leave some of them behind without a word.
-void check_same_model(const GptConfig& saved, const GptConfig& wanted, const std::string& run) {
-  const auto same = [&](const char* field, auto before, auto now) {
-    require_usage(before == now,
-                  "the checkpoints in {} have model.{} = {}, this run has {}: a model keeps its "
-                  "shape; name another directory for another model",
-                  run, field, before, now);
-  };
-  same("layers", saved.layers, wanted.layers);
-  same("hidden", saved.hidden, wanted.hidden);
-  same("heads", saved.heads, wanted.heads);
-  same("sequence", saved.sequence, wanted.sequence);
-  same("vocabulary", saved.vocabulary, wanted.vocabulary);
-  same("feed_forward", saved.ff(), wanted.ff());
-  same("tied_embedding", saved.tied_embedding, wanted.tied_embedding);
-  same("groups", saved.groups(), wanted.groups());
-  same("norm_epsilon", saved.norm_epsilon, wanted.norm_epsilon);
-  const auto same_kind = [&](const char* field, auto before, auto now) {
-    same(field, static_cast<int>(before), static_cast<int>(now));
-  };
-  same_kind("norm", saved.norm, wanted.norm);
-  same_kind("norm_place", saved.norm_place, wanted.norm_place);
-  same_kind("activation", saved.activation, wanted.activation);
-  same_kind("positions", saved.positions, wanted.positions);
-  if (wanted.positions == Positions::rotary) {
-    same("rotary.theta", saved.rotary.theta, wanted.rotary.theta);
-    same("rotary.factor", saved.rotary.factor, wanted.rotary.factor);
-    same("rotary.low", saved.rotary.low, wanted.rotary.low);
-    same("rotary.high", saved.rotary.high, wanted.rotary.high);
-    same("rotary.original", saved.rotary.original, wanted.rotary.original);
-  }
-  same("biases", saved.biases, wanted.biases);
-  same("window", saved.window, wanted.window);
-  if (wanted.window) same("window_every", saved.window_every, wanted.window_every);
-}
 
 // One rank of one run. Everything that can be wrong with the spec is found while this is built.
 class Run {
@@ -118,8 +82,6 @@ class Run {
   CheckpointOptions store_options() const;
   void resume();
   void start();
-  void compare_kind(const RunSpec& before) const;
-  void compare_with(const CheckpointInfo& info) const;
   double measured_peak();
   void start_reporting();
   void at(Phase phase);
@@ -184,37 +146,19 @@ CheckpointOptions Run::store_options() const {
   return options;
 }
 
-// Ahead of their tensors: those of a fine-tuned model may have other shapes.
-void Run::compare_kind(const RunSpec& before) const {
-  const auto kind = [](const RunSpec& run) {
-    return run.has_finetune() ? "fine-tuning" : "pre-training";
-  };
-  require_usage(before.has_finetune() == spec_.has_finetune(),
-                "the checkpoints in {} are of {}, this run is {}: name another directory for it",
-                spec_.directory(), kind(before), kind(spec_));
-}
-
-void Run::compare_with(const CheckpointInfo& info) const {
-  check_same_model(info.model, trainer_.config().model, spec_.directory());
-  const std::string fingerprint = data_->tokenizer_fingerprint();
-  require_usage(info.tokenizer_fingerprint == fingerprint,
-                "{} was trained with the tokenizer {}, but {} was made with {}: name its own "
-                "corpus, or another run directory",
-                spec_.directory(), info.tokenizer_fingerprint, data_->source(), fingerprint);
-  if (!speaks() || info.run.steps() == 0) return;  // an imported model has no run
-  for (const std::string& line : differences(info.run, spec_))
-    spdlog::info("since the last checkpoint, the run file changed: {}", line);
-}
-
 void Run::resume() {
-  if (const auto newest = store_.latest()) compare_kind(newest->run);
+  // Ahead of their tensors: those of a fine-tuned model may have other shapes.
+  if (const auto newest = store_.latest()) check_same_kind(newest->run, spec_);
   settle_frozen(spec_, trainer_, *backend_, world_);
   const auto info = store_.resume(trainer_.optimizer().pieces());
   for (const SkippedSamples& samples : store_.skipped())
     data_->skip(samples.first(), samples.count());
   if (!info) return start();
   for (const SkippedSamples& samples : info->skipped) data_->skip(samples.first(), samples.count());
-  compare_with(*info);
+  check_continues(*info, spec_, trainer_.config().model, *data_);
+  if (speaks() && info->run.steps() > 0)  // an imported model has no run
+    for (const std::string& line : differences(info->run, spec_))
+      spdlog::info("since the last checkpoint, the run file changed: {}", line);
   trainer_.resume(info->step);
   const auto counter = [&](const char* name) {
     const auto found = info->counters.find(name);
