@@ -1,25 +1,13 @@
 // Attention of every backend and type against the reference: grouped, windowed, in documents,
 // dropped, cached.
-#include <gtest/gtest.h>
-
-#include "tests/support/backend_harness.h"
-#include "tests/support/backends.h"
+#include "tests/support/conformance.h"
 
 namespace katman {
 namespace {
 using namespace testing;
 using Tensors = std::vector<Tensor>;
 
-class AttentionConformance : public ::testing::TestWithParam<Subject> {
- protected:
-  void SetUp() override {
-    if (const auto why = why_absent(GetParam().kind); !why.empty()) GTEST_SKIP() << why;
-  }
-  void check(const std::string& what, const std::vector<Operand>& operands, const Call& call,
-             double slack = 2.5) {
-    check_against_reference(GetParam(), what, operands, call, slack);
-  }
-};
+class AttentionConformance : public Conformance {};
 
 struct AttentionCase {
   int64_t sequences, length, groups, queries, head_dim, window = 0;

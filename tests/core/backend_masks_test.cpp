@@ -1,11 +1,8 @@
 // The band and the documents of every backend against attention over all keys with a mask added to
 // its scores, written here once more in double and without any block: forward and backward.
-#include <gtest/gtest.h>
-
 #include <cmath>
 
-#include "tests/support/backend_harness.h"
-#include "tests/support/backends.h"
+#include "tests/support/conformance.h"
 #include "tests/support/model.h"
 
 namespace katman::testing {
@@ -62,11 +59,11 @@ Dense dense(const Matrix& qkv, const Matrix& dout, const Mask& mask) {
   return result;
 }
 
-class Masks : public ::testing::TestWithParam<Subject> {
+class Masks : public Conformance {
  protected:
   void SetUp() override {
-    if (const auto why = why_absent(GetParam().kind); !why.empty()) GTEST_SKIP() << why;
-    backend = test_backend(GetParam().kind);
+    Conformance::SetUp();
+    if (!IsSkipped()) backend = test_backend(GetParam().kind);
   }
   std::unique_ptr<Backend> backend;
 

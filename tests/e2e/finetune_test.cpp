@@ -10,105 +10,14 @@
 
 #include "orchestrator/loaded_model.h"
 #include "parallel/comm/threads.h"
-#include "tests/support/small_run.h"
+#include "tests/support/lessons.h"
 
 namespace katman::testing {
 namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-// A pre-trained model, and files to teach it from. The letter in the middle makes a text happy or
-// sad.
-class Lessons {
- public:
-  Lessons() {
-    const Result result = run_.train("base", {"steps=30", "device.precision=fp32"});
-    require(result.status == 0, "no base model: {}", result.output);
-    write("train.jsonl", 240, 0);
-    write("held-out.jsonl", 60, 1000);
-    std::string completions;
-    for (const auto& [prompt, completion] : pairs())
-      completions += json{{"prompt", prompt}, {"completion", completion}}.dump() + "\n";
-    dir_.write("completions.jsonl", completions);
-  }
-
-  static std::vector<std::pair<std::string, std::string>> pairs() {
-    return {{"one", " two"}, {"three", " four"}, {"red", " green"}, {"day", " night"}};
-  }
-
-  std::string file(const std::string& name) const { return dir_.file(name); }
-  std::string base() const { return run_.path("base"); }
-  const SmallRun& runs() const { return run_; }
-
-  // Writes NAME.textproto.
-  std::string run_file(const std::string& name, const std::string& section) const {
-    const std::string text = fmt::format(
-        "steps: 60 seed: 5 finetune {{ from: \"{}\" batch: 8 {} }} learning_rate {{ peak: 5e-3 "
-        "kind: LINEAR }} validation {{ every_steps: 30 }} checkpoint {{ every_steps: 20 }} device "
-        "{{ precision: \"fp32\" }}",
-        base(), section);
-    return dir_.write(name + ".textproto", text);
-  }
-  std::vector<std::string> command(const std::string& name, const std::string& section,
-                                   const std::vector<std::string>& sets = {}) const {
-    std::vector<std::string> words = {katman(), "finetune", run_file(name, section), "--set",
-                                      "directory=" + run_.path(name)};
-    for (const std::string& set : sets) words.insert(words.end(), {"--set", set});
-    return words;
-  }
-  Result finetune(const std::string& name, const std::string& section,
-                  const std::vector<std::string>& sets = {}) const {
-    return run(command(name, section, sets));
-  }
-  std::string classification() const {
-    return fmt::format("task: CLASSIFICATION train: \"{}\" held_out: \"{}\"", file("train.jsonl"),
-                       file("held-out.jsonl"));
-  }
-  std::string completion() const { return fmt::format("train: \"{}\"", file("completions.jsonl")); }
-
- private:
-  void write(const std::string& name, uint64_t examples, uint64_t first) {
-    const std::string neutral = "abcdefg", sad = "hij", happy = "klm";
-    std::string lines;
-    for (uint64_t i = first; i < first + examples; ++i) {
-      const Key key = Key(4).at(i);
-      const bool is_happy = random_bits(key, 0) % 3 == 0;  // the majority is sad
-      const auto letter = [&](const std::string& of, uint64_t place) {
-        return of[random_bits(key, place) % of.size()];
-      };
-      const std::string text = {letter(neutral, 1), ' ', letter(is_happy ? happy : sad, 2), ' ',
-                                letter(neutral, 3)};
-      lines += json{{"text", text}, {"label", is_happy ? "happy" : "sad"}}.dump() + "\n";
-    }
-    dir_.write(name, lines);
-  }
-
-  SmallRun run_;
-  TempDir dir_;
-};
-
-const Lessons& lessons() {
-  static const Lessons lessons;
-  return lessons;
-}
-
-template <class Condition>
-void eventually(Condition condition) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (!condition()) {
-    require(std::chrono::steady_clock::now() < end, "it did not happen within a minute");
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-}
-
 json read_json(const std::string& path) { return json::parse(read_file(path)); }
-
-std::vector<json> read_lines(const std::string& path) {
-  std::vector<json> lines;
-  std::ifstream in(path);
-  for (std::string line; std::getline(in, line);) lines.push_back(json::parse(line));
-  return lines;
-}
 
 // Of the held-out file, the share that the base model gets right when it is asked which of the
 // labels it would rather say behind the text.
@@ -297,103 +206,6 @@ TEST(Finetune, choices_similarities_and_conversations_run_to_their_end) {
     const json found = read_json(lessons().runs().path(task) + "/evaluation.json");
     EXPECT_EQ(found["accuracy"], 1.0) << task;
   }
-}
-
-TEST(Finetune, a_conversation_is_kept_from_question_to_question) {
-  const TempDir dir;
-  const auto said = [](const char* role, const char* content) {
-    return json{{"role", role}, {"content", content}};
-  };
-  const std::string file = dir.write(
-      "chat.jsonl", json{{"messages",
-                          {said("user", "who?"), said("assistant", "a dog"), said("user", "and?"),
-                           said("assistant", "a cat")}}}
-                            .dump() +
-                        "\n" + json{{"prompt", "and?"}, {"completion", "what?"}}.dump() + "\n");
-  const Result taught = lessons().finetune("talks", fmt::format("task: CHAT train: \"{}\"", file),
-                                           {"steps=150", "finetune.batch=2"});
-  ASSERT_EQ(taught.status, 0) << taught.output;
-  const auto talk = [](const std::string& questions, const std::string& more) {
-    return run({"/bin/sh", "-c",
-                "printf '" + questions + "' | " + katman() +
-                    " generate --chat --temperature 0 --tokens 8 --checkpoint " +
-                    lessons().runs().path("talks") + more});
-  };
-  EXPECT_EQ(talk("and?\\n", "").output, "what?\n");
-  EXPECT_EQ(talk("who?\\n\\nand?\\n", "").output, "a dog\na cat\n");
-  EXPECT_EQ(talk("who?\\nand?\\n", " --pp 2").output, "a dog\na cat\n");
-  EXPECT_EQ(talk("", " --prompt who?").output, "a dog\n");
-  const std::string messages =
-      json{{"messages", {said("user", "who?")}}, {"temperature", 0}, {"tokens", 8}}.dump();
-  const Result answer =
-      run({"/bin/sh", "-c",
-           "echo '" + messages + "' | " + katman() + " generate --json-lines --checkpoint " +
-               lessons().runs().path("talks") + " | tail -n 1"});
-  EXPECT_NE(answer.output.find("\"text\":\"a dog\""), std::string::npos) << answer.output;
-  const Result long_one = talk(std::string(200, '?') + "\\nwho?\\n", "");
-  EXPECT_NE(long_one.output.find("the question has "), std::string::npos) << long_one.output;
-  EXPECT_TRUE(long_one.output.ends_with("a dog\n")) << long_one.output;
-  const Result only = talk("", " --prompt '" + std::string(200, '?') + "' || echo refused");
-  EXPECT_TRUE(only.output.ends_with("refused\n")) << only.output;
-  const Result forgets = talk("who?\\nand?\\nwho?\\nand?\\nwho?\\n", "");
-  EXPECT_NE(forgets.output.find("its beginning is forgotten"), std::string::npos) << forgets.output;
-
-  const Result never = run({katman(), "generate", "--chat", "--checkpoint", lessons().base()});
-  EXPECT_EQ(never.status, 2) << never.output;
-  EXPECT_NE(never.output.find("it was not fine-tuned on conversations"), std::string::npos);
-}
-
-TEST(Finetune, adapters_learn_beside_frozen_weights_and_whoever_loads_them_gets_the_sum) {
-  const std::string file = lessons().file("completions.jsonl");
-  const std::string section =
-      fmt::format("train: \"{}\" held_out: \"{}\" lora {{ rank: 4 }}", file, file);
-  const std::vector<std::string> sets = {"steps=80", "learning_rate.peak=2e-2", "mesh.tp=2"};
-  const Result result = lessons().finetune("lora", section, sets);
-  ASSERT_EQ(result.status, 0) << result.output;
-  const std::string directory = lessons().runs().path("lora");
-  EXPECT_EQ(run({katman(), "checkpoint", "diff", directory + "/base", lessons().base()}).status, 0);
-  const std::string inspected = run({katman(), "checkpoint", "inspect", directory}).output;
-  EXPECT_EQ(inspected.find("h.0.attn.qkv.weight"), std::string::npos) << inspected;
-
-  double adapted = 0;  // at the end
-  for (const json& line : read_lines(directory + "/metrics.jsonl"))
-    if (line.contains("validation_loss")) adapted = line["validation_loss"];
-  EXPECT_LT(adapted, 0.9 * lessons().runs().losses("lora").at(0)) << result.output;
-  // The first loss of a run that starts from it is that of the sum.
-  const auto first_loss = [&](const std::string& name, const std::string& from) {
-    const Result started = lessons().finetune(
-        name, lessons().completion(), {"steps=1", "finetune.batch=4", "finetune.from=" + from});
-    EXPECT_EQ(started.status, 0) << started.output;
-    return lessons().runs().losses(name).at(0);
-  };
-  EXPECT_NEAR(first_loss("from-lora", directory), adapted, 1e-3 * adapted);
-  const std::string exported = lessons().runs().path("lora-hf");
-  ASSERT_EQ(run({katman(), "checkpoint", "export", "--to", "hf", exported, directory}).status, 0);
-  const std::string imported = lessons().runs().path("lora-back");
-  ASSERT_EQ(
-      run({katman(), "checkpoint", "import", "--from", "hf", exported, "--out", imported}).status,
-      0);
-  EXPECT_NEAR(first_loss("from-export", imported), adapted, 1e-3 * adapted);
-
-  fs::rename(directory + "/base", directory + "/elsewhere");
-  const Result lost = run({katman(), "generate", "--checkpoint", directory, "--prompt", "one"});
-  EXPECT_NE(lost.status, 0);
-  EXPECT_NE(lost.output.find("keep them together"), std::string::npos) << lost.output;
-}
-
-TEST(Finetune, adapters_and_a_head_resume_bit_for_bit) {
-  const std::string section = lessons().classification() + " lora { rank: 2 on: \"qkv\" }";
-  const std::vector<std::string> whole = {"steps=40"};
-  ASSERT_EQ(lessons().finetune("lora-whole", section, whole).status, 0);
-  Process stopped(lessons().command("lora-stopped", section, whole),
-                  lessons().runs().path("s.log"));
-  eventually([] { return lessons().runs().losses("lora-stopped").size() >= 10; });
-  stopped.signal(SIGTERM);
-  EXPECT_EQ(stopped.wait(), 0);
-  ASSERT_LT(lessons().runs().losses("lora-stopped").size(), 40u);
-  ASSERT_EQ(lessons().finetune("lora-stopped", section, whole).status, 0);
-  EXPECT_EQ(lessons().runs().newest_checkpoint("lora-stopped"),
-            lessons().runs().newest_checkpoint("lora-whole"));
 }
 
 TEST(Finetune, what_cannot_work_is_refused_in_one_sentence) {

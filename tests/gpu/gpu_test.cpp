@@ -31,14 +31,6 @@ TrainConfig run_of(DType precision) {
   return config;
 }
 
-void expect_same_losses(const Trained& a, const Trained& b, double tolerance,
-                        const std::string& what) {
-  ASSERT_EQ(a.reports.size(), b.reports.size());
-  for (size_t step = 0; step < b.reports.size(); ++step)
-    EXPECT_NEAR(a.reports[step].loss, b.reports[step].loss, tolerance * b.reports[step].loss)
-        << "step " << step << ", " << what;
-}
-
 TEST_F(Gpu, fifty_steps_in_fp32_equal_the_cpus) {
   const TrainConfig config = run_of(DType::f32);
   expect_same_losses(train_on_threads(config, 50, {}, gpu),

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include "core/model/generate.h"
-#include "parallel/checkpoint/checkpoint.h"
 #include "parallel/comm/alone.h"
 #include "tests/support/far_backend.h"
 #include "tests/support/model.h"
@@ -44,29 +43,6 @@ TEST(FarDevice, trains_to_the_same_bits_under_every_layout) {
       for (size_t step = 0; step < near.reports.size(); ++step)
         EXPECT_EQ(far.reports[step].loss, near.reports[step].loss) << "step " << step;
     }
-}
-
-// Steps [from, to) of a run whose checkpoints are in `directory`, on devices made by `make_device`.
-std::vector<double> go_on(const TrainConfig& config, const MakeDevice& make_device,
-                          const std::filesystem::path& directory, int64_t from, int64_t to) {
-  std::vector<double> losses;
-  run_ranks_on(make_device, config.mesh.size(), [&](Comm& world, Backend& backend) {
-    Trainer trainer(config, backend, world, tiny_samples);
-    CheckpointStore store(directory, {}, backend, world);
-    if (const auto info = store.resume(trainer.optimizer().pieces())) trainer.resume(info->step);
-    EXPECT_EQ(trainer.next_step(), from);
-    while (trainer.next_step() < to) {
-      const double loss = trainer.step({}).loss;
-      if (world.rank() == 0) losses.push_back(loss);
-    }
-    CheckpointInfo info;
-    info.step = to;
-    info.model = config.model;
-    info.mesh = config.mesh;
-    store.save(info, trainer.optimizer().pieces());
-    require(store.finish(), "the checkpoint was not committed");
-  });
-  return losses;
 }
 
 TEST(FarDevice, a_run_crosses_from_the_host_to_the_device_and_back) {

@@ -1,10 +1,13 @@
 #include "tests/support/training.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <mutex>
 
 #include "core/random.h"
+#include "parallel/checkpoint/checkpoint.h"
 
 namespace katman::testing {
 namespace {
@@ -120,6 +123,36 @@ double distance(const Trained& a, const Trained& b, std::string& worst) {
     }
   }
   return most;
+}
+
+void expect_same_losses(const Trained& a, const Trained& b, double tolerance,
+                        const std::string& what) {
+  ASSERT_EQ(a.reports.size(), b.reports.size());
+  for (size_t step = 0; step < b.reports.size(); ++step)
+    EXPECT_NEAR(a.reports[step].loss, b.reports[step].loss, tolerance * b.reports[step].loss)
+        << "step " << step << ", " << what;
+}
+
+std::vector<double> go_on(const TrainConfig& config, const MakeDevice& make_device,
+                          const std::filesystem::path& directory, int64_t from, int64_t to) {
+  std::vector<double> losses;
+  run_ranks_on(make_device, config.mesh.size(), [&](Comm& world, Backend& backend) {
+    Trainer trainer(config, backend, world, tiny_samples);
+    CheckpointStore store(directory, {}, backend, world);
+    if (const auto info = store.resume(trainer.optimizer().pieces())) trainer.resume(info->step);
+    EXPECT_EQ(trainer.next_step(), from);
+    while (trainer.next_step() < to) {
+      const double loss = trainer.step({}).loss;
+      if (world.rank() == 0) losses.push_back(loss);
+    }
+    CheckpointInfo info;
+    info.step = to;
+    info.model = config.model;
+    info.mesh = config.mesh;
+    store.save(info, trainer.optimizer().pieces());
+    require(store.finish(), "the checkpoint was not committed");
+  });
+  return losses;
 }
 
 std::string repro(const TrainConfig& c) {

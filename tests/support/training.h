@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <string>
@@ -35,6 +36,15 @@ Trained train_on_samples(const TrainConfig& config, int steps, const Samples& sa
 // The largest |a - b| over the largest |b|, over all tensors; `worst` gets its name. Infinite when
 // names or sizes differ.
 double distance(const Trained& a, const Trained& b, std::string& worst);
+
+// Expects a's losses to be b's but for `tolerance` of each.
+void expect_same_losses(const Trained& a, const Trained& b, double tolerance,
+                        const std::string& what);
+
+// The losses of steps [from, to) of a run whose checkpoints are in `directory`, on devices made by
+// make_device: from its last checkpoint, which must be that of step `from`, to another at `to`.
+std::vector<double> go_on(const TrainConfig& config, const MakeDevice& make_device,
+                          const std::filesystem::path& directory, int64_t from, int64_t to);
 
 // "mesh.tp=2 ... schedule=1f1b", for messages.
 std::string repro(const TrainConfig& config);
