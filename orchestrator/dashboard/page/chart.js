@@ -105,7 +105,7 @@ export class Chart {
       first = Math.min(first, point.step); last = Math.max(last, point.step);
     }
     if (view.range) [first, last] = view.range;
-    if (!(high - low > 1e-12 * Math.abs(high))) { const room = Math.abs(high) * .05 || 1; low -= room; high += room; }
+    if (!(high - low > 1e-12 * Math.abs(high))) { const room = Math.abs(high) * .05 || 1; if (low !== 0 || log) low -= room; high += room; }
     const room = (high - low) * .05;
     [low, high] = [low >= 0 && low - room < 0 && !log ? 0 : low - room, high + room];
     const width = this.canvas.clientWidth, height = this.canvas.clientHeight;
