@@ -132,6 +132,7 @@ void Orchestrator::roll_back(const Effects::Rollback& rollback) try {
   require(!directory.empty() || rollback.step == 0, "the checkpoint of step {} is gone",
           rollback.step);
   if (!log.empty()) log.roll_back(log.newest_generation(), directory, rollback.why, {});
+  fleet_.figures(rollback.run).set_logged_rollbacks(log.rollbacks());
   act(fleet_.rolled_back(rollback.run, rollback.step, rollback.why, unix_now()));
 } catch (const Error& error) {
   act(fleet_.not_rolled_back(rollback.run, error.what(), unix_now()));
@@ -176,11 +177,12 @@ void Orchestrator::look_at(Watched& watched) {
   watched.log.refresh();
   const CommitLog& log = watched.log;
   fleet_.logged(run, log.newest_generation());
-  const auto newest = log.live().empty() ? 0 : static_cast<uint64_t>(log.live().back().step);
-  if (newest < view.committed() && log.rollbacks() > 0)
-    act(fleet_.rolled_back(run, newest, log.why_rolled_back(), unix_now()));
-  else if (newest > 0)
-    act(fleet_.committed(run, newest, unix_now()));
+  if (log.rollbacks() > view.logged_rollbacks()) {
+    view.set_logged_rollbacks(log.rollbacks());
+    act(fleet_.rolled_back(run, log.rolled_back_to(), log.why_rolled_back(), unix_now()));
+  }
+  if (!log.live().empty())
+    act(fleet_.committed(run, static_cast<uint64_t>(log.live().back().step), unix_now()));
   if (sight.is == Sight::Is::ended)
     act(fleet_.ended(run, generation, sight.ending, unix_now()));
   else if (sight.is != Sight::Is::unknown)

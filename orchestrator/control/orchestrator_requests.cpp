@@ -47,6 +47,7 @@ RunView Orchestrator::enter(const RunSpec& spec, const std::string& id, int prio
   const Files files;
   const CommitLog log(fs::path(spec.directory()) / "checkpoints", files);
   run.set_logged_generation(log.newest_generation());
+  run.set_logged_rollbacks(log.rollbacks());
   if (!log.live().empty()) run.set_committed(static_cast<uint64_t>(log.live().back().step));
   Effects effects = fleet_.submit(run, unix_now(), actor);
   store_.add(spec.name(), id, spec);

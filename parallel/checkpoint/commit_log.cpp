@@ -99,6 +99,7 @@ void CommitLog::apply(const LogRecord::Rollback& rollback) {
   live_ = std::move(before);
   ++rollbacks_;
   rollbacks_that_skip_ += !rollback.skipped().empty();
+  rolled_back_to_ = static_cast<uint64_t>(std::max<int64_t>(0, step));
   why_rolled_back_ = rollback.why();
   skipped_.insert(skipped_.end(), rollback.skipped().begin(), rollback.skipped().end());
 }

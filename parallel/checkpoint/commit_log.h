@@ -43,7 +43,9 @@ class CommitLog {
   // How often the run went back, and how often of that it was to leave samples out.
   int64_t rollbacks() const { return rollbacks_; }
   int64_t rollbacks_that_skip() const { return rollbacks_that_skip_; }
-  std::string why_rolled_back() const { return why_rolled_back_; }  // the newest time
+  // The newest time: to which step, 0 being the beginning, and why.
+  uint64_t rolled_back_to() const { return rolled_back_to_; }
+  std::string why_rolled_back() const { return why_rolled_back_; }
   // What the rollbacks so far leave out, in the order in which they were made.
   const std::vector<SkippedSamples>& skipped() const { return skipped_; }
   bool empty() const { return last_slot_ == 0; }
@@ -79,6 +81,7 @@ class CommitLog {
   std::vector<uint64_t> generations_;  // that started
   std::vector<Entry> live_, discarded_;
   int64_t rollbacks_ = 0, rollbacks_that_skip_ = 0;
+  uint64_t rolled_back_to_ = 0;
   std::string why_rolled_back_;
   std::vector<SkippedSamples> skipped_;
 };

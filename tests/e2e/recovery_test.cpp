@@ -1,7 +1,11 @@
-// What becomes of a run whose loss leaps with real training.
+// What becomes of a run whose loss leaps or stops being a number, with real training.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "data_pipeline/corpus/loader.h"
+#include "parallel/checkpoint/commit_log.h"
 #include "tests/support/corpus.h"
 #include "tests/support/service.h"
 
@@ -44,6 +48,46 @@ std::vector<std::string> sets(const PoisonedCorpus& corpus, std::vector<std::str
   return more;
 }
 
+std::vector<std::string> rollbacks(const Service& service, const std::string& run) {
+  std::vector<std::string> told;
+  WatchRequest all;
+  all.set_run(run);
+  const uint64_t last = service.client().show(run).version();
+  uint64_t states = 0;
+  service.client().watch(all, [&](const Event& event) {
+    if (event.kind() == "rollback") told.push_back(event.text());
+    states += event.kind() == "state";
+    return states < last;
+  });
+  return told;
+}
+
+TEST(Recovery, a_loss_that_leaps_is_rolled_back_and_the_data_that_led_there_left_out) {
+  const PoisonedCorpus corpus;
+  Service service("leaps");
+  service.submit("a", sets(corpus, {"recovery.on_bad_step=rollback", "recovery.spike_factor=3"}));
+  const RunView done = service.wait_for("a", RunView::COMPLETED);
+  EXPECT_EQ(done.restarts(), 0u) << "a rollback is no error";
+  const auto told = rollbacks(service, "a");
+  ASSERT_EQ(told.size(), 2u);
+  EXPECT_TRUE(told[0].starts_with("to step 60: after step 61, the loss was")) << told[0];
+  EXPECT_NE(told[0].find("samples 240 to 243 are left out"), std::string::npos) << told[0];
+  // Step 89 is the one that would have been step 90: a batch was left out.
+  EXPECT_TRUE(told[1].starts_with("to step 80: after step 90, the loss was")) << told[1];
+  EXPECT_NE(told[1].find("samples 360 to 363 are left out"), std::string::npos) << told[1];
+
+  expect_every_step_once(service, "a", steps);
+  SeriesRequest request;
+  request.set_run("a");
+  request.set_name("loss");
+  double worst = 0, leap = 0;
+  const SeriesReply series = service.client().series(request);
+  for (const SeriesPoint& point : series.points())
+    if (point.step() > 50)
+      (point.discarded() ? leap : worst) = std::max(point.discarded() ? leap : worst, point.high());
+  EXPECT_GT(leap, 3 * worst) << "what counts is smooth, and the leap can still be seen";
+}
+
 TEST(Recovery, what_goes_on_leaping_ends_in_front_of_a_person_after_as_many_rollbacks_as_allowed) {
   const PoisonedCorpus corpus;
   Service service("bounded");
@@ -53,6 +97,23 @@ TEST(Recovery, what_goes_on_leaping_ends_in_front_of_a_person_after_as_many_roll
   EXPECT_NE(held.why().find("rolled back 1 times already"), std::string::npos) << held.why();
   EXPECT_EQ(held.restarts(), 0u) << "it would leap again";
   EXPECT_EQ(held.committed(), 80u);
+}
+
+TEST(Recovery, what_is_no_number_goes_back_or_is_skipped_a_bounded_number_of_times) {
+  const PoisonedCorpus corpus;
+  Service service("no-number");
+  const std::string far_too_fast = "learning_rate.peak=1e30";
+  service.submit("back", sets(corpus, {far_too_fast, "recovery.on_bad_step=rollback",
+                                       "recovery.most_rollbacks=2"}));
+  service.submit("skip", sets(corpus, {far_too_fast}));
+  const RunView back = service.wait_for("back", RunView::ATTENTION);
+  EXPECT_NE(back.why().find("not a finite number, and the run was rolled back 2 times already"),
+            std::string::npos)
+      << back.why();
+  EXPECT_EQ(rollbacks(service, "back").size(), 2u);
+  const RunView skip = service.wait_for("skip", RunView::ATTENTION);
+  EXPECT_NE(skip.why().find("not a finite number in 3 steps in a row"), std::string::npos)
+      << skip.why();
 }
 
 }  // namespace

@@ -114,6 +114,7 @@ TEST(CommitLog, after_a_rollback_an_older_commit_is_the_newest_and_its_generatio
   ASSERT_EQ(next.skipped().size(), 1u);
   EXPECT_EQ(next.skipped()[0].first(), 100u);
   EXPECT_EQ(next.why_rolled_back(), "a spike");
+  EXPECT_EQ(next.rolled_back_to(), 10u);
   const uint64_t generation = next.start(0);
   EXPECT_EQ(generation, 2u);
   next.commit(generation, {20, 2, "step 20 again", 1}, {"step 20"});
