@@ -47,6 +47,43 @@ TEST(Slurm, a_run_survives_its_time_limit_its_orchestrator_and_another_layout) {
   EXPECT_EQ(run({"squeue", "--noheader"}).output, "") << "nothing is left in the queue";
 }
 
+TEST(Slurm, what_is_more_urgent_takes_the_nodes_and_the_run_goes_on_afterwards_from_where_it_was) {
+  if (!Slurm::installed()) GTEST_SKIP() << "slurm-wlm and munge are not installed";
+  const Slurm slurm;
+  Service service("slurm-preempted", {"--launcher=slurm"});
+  service.submit(
+      "a", {"steps=1000000", "mesh.pp=2", "checkpoint.every_steps=100000", "launch.partition=all"});
+  service.wait_for("a", RunView::RUNNING, 20);
+  const std::string urgent = small_run().path("urgent.log");
+  const Result submitted = run({"sbatch", "--parsable", "--partition=urgent", "--nodes=2",
+                                "--exclusive", "--output=" + urgent, "--wrap=sleep 600"});
+  ASSERT_EQ(submitted.status, 0) << submitted.output;
+  const std::string job = std::to_string(std::stoi(submitted.output));
+  const auto state = [&] {
+    return run({"squeue", "--noheader", "--format=%T", "--jobs=" + job}).output;
+  };
+  service.eventually("the urgent job runs", [&] { return state() == "RUNNING\n"; });
+  service.eventually("the run waits", [&] { return service.client().show("a").waiting(); });
+  const RunView waiting = service.client().show("a");
+  EXPECT_GE(waiting.committed(), 20u) << "it saved though no checkpoint was due";
+  EXPECT_TRUE(service.workers("a").empty());
+  EXPECT_EQ(run({"scancel", job}).status, 0);
+  const RunView again = service.wait_for("a", RunView::RUNNING, waiting.committed() + 1);
+  EXPECT_EQ(again.generation(), 1u) << "the same job goes on";
+  EXPECT_EQ(again.restarts(), 0u) << "to be preempted is no error";
+}
+
+TEST(Slurm, a_run_on_two_nodes_trains) {
+  if (!Slurm::installed()) GTEST_SKIP() << "slurm-wlm and munge are not installed";
+  const Slurm slurm;
+  Service service("slurm-two", {"--launcher=slurm"});
+  service.submit("a", {"steps=1000000", "mesh.dp=2", "launch.ranks_per_node=1"});
+  service.wait_for("a", RunView::RUNNING, 5);
+  EXPECT_EQ(run({"squeue", "--noheader", "--format=%D %N"}).output, "2 n[1-2]\n");
+  EXPECT_EQ(service.workers("a").size(), 2u);
+  EXPECT_EQ(service.command("a", STOP_RUN).outcome(), CommandResult::DONE);
+}
+
 TEST(Slurm, what_it_refuses_is_said_and_a_rank_that_died_is_started_again) {
   if (!Slurm::installed()) GTEST_SKIP() << "slurm-wlm and munge are not installed";
   const Slurm slurm;

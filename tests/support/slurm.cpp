@@ -67,31 +67,38 @@ void Slurm::configure(const std::string& host) {
   std::string key;
   std::random_device random;
   for (int i = 0; i < 128; ++i) key += static_cast<char>(random());
-  for (const char* part : {"state", "spool", "munge"}) fs::create_directory(dir_.file(part));
+  for (const char* part : {"state", "munge"}) fs::create_directory(dir_.file(part));
   fs::permissions(dir_.file("munge"), fs::perms::owner_all);
   dir_.write("munge/key", key);
   fs::permissions(dir_.file("munge/key"), fs::perms::owner_read);
   dir_.write("cgroup.conf", "CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n");
-  dir_.write("slurm.conf",
-             fmt::format("ClusterName=katman\nSlurmctldHost={0}(127.0.0.1)\n"
-                         "SlurmUser={1}\nSlurmdUser={1}\n"
-                         "AuthType=auth/munge\nCredType=cred/munge\n"
-                         "AuthInfo=socket={2}/munge/socket,cred_expire=5\n"
-                         "SlurmctldPort={3}\nSlurmdPort={4}\n"
-                         "StateSaveLocation={2}/state\nSlurmdSpoolDir={2}/spool\n"
-                         "SlurmctldPidFile={2}/control.pid\nSlurmdPidFile={2}/node.pid\n"
-                         "ProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\n"
-                         "JobAcctGatherType=jobacct_gather/none\nSwitchType=switch/none\n"
-                         "MpiDefault=none\nReturnToService=2\nKillWait=2\nMinJobAge=600\n"
-                         "SchedulerType=sched/backfill\nSchedulerParameters=batch_sched_delay=0,"
-                         "sched_interval=1,bf_interval=1\n"
-                         "SelectType=select/cons_tres\nSelectTypeParameters=CR_Core\n"
-                         "PropagateResourceLimits=NONE\nSlurmdParameters=config_overrides\n"
-                         "JobRequeue=1\nAccountingStorageType=accounting_storage/none\n"
-                         "NodeName=n1 NodeHostName={0} NodeAddr=127.0.0.1 CPUs=4 Boards=1 "
-                         "SocketsPerBoard=1 CoresPerSocket=4 ThreadsPerCore=1 RealMemory=1000\n"
-                         "PartitionName=all Nodes=n1 Default=YES MaxTime=INFINITE State=UP\n",
-                         host, user_name(), top, free_port(), free_port()));
+  dir_.write(
+      "slurm.conf",
+      fmt::format("ClusterName=katman\nSlurmctldHost={0}(127.0.0.1)\n"
+                  "SlurmUser={1}\nSlurmdUser={1}\n"
+                  "AuthType=auth/munge\nCredType=cred/munge\n"
+                  "AuthInfo=socket={2}/munge/socket,cred_expire=5\n"
+                  "SlurmctldPort={3}\n"
+                  "StateSaveLocation={2}/state\nSlurmdSpoolDir={2}/spool-%n\n"
+                  "SlurmctldPidFile={2}/control.pid\nSlurmdPidFile={2}/%n.pid\n"
+                  "ProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\n"
+                  "JobAcctGatherType=jobacct_gather/none\nSwitchType=switch/none\n"
+                  "MpiDefault=none\nReturnToService=2\nKillWait=2\nMinJobAge=600\n"
+                  "SchedulerType=sched/backfill\nSchedulerParameters=batch_sched_delay=0,"
+                  "sched_interval=1,bf_interval=1\n"
+                  "SelectType=select/cons_tres\nSelectTypeParameters=CR_Core\n"
+                  "PropagateResourceLimits=NONE\nSlurmdParameters=config_overrides\n"
+                  "JobRequeue=1\nAccountingStorageType=accounting_storage/none\n"
+                  "PreemptType=preempt/partition_prio\nPreemptMode=REQUEUE\n"
+                  "SlurmctldParameters=preempt_send_user_signal\n"
+                  "NodeName=n[1-2] NodeHostName={0} NodeAddr=127.0.0.1 Port=[{4},{5}] CPUs=4 "
+                  "Boards=1 SocketsPerBoard=1 CoresPerSocket=4 ThreadsPerCore=1 "
+                  "RealMemory=1000\n"
+                  "PartitionName=all Nodes=n[1-2] Default=YES MaxTime=INFINITE State=UP "
+                  "GraceTime=20\n"
+                  "PartitionName=urgent Nodes=n[1-2] PriorityTier=2 State=UP "
+                  "PreemptMode=OFF\n",
+                  host, user_name(), top, free_port(), free_port(), free_port()));
 }
 
 Slurm::Slurm() {
@@ -109,20 +116,21 @@ Slurm::Slurm() {
   control_ = std::make_unique<Process>(
       std::vector<std::string>{daemon("slurmctld"), "-D", "-f", configuration},
       dir_.file("slurmctld.log"));
-  node_ = std::make_unique<Process>(
-      std::vector<std::string>{daemon("slurmd"), "-D", "-N", "n1", "-f", configuration},
-      dir_.file("slurmd.log"));
-  wait_for_node();
+  for (const std::string name : {"n1", "n2"})
+    nodes_.push_back(std::make_unique<Process>(
+        std::vector<std::string>{daemon("slurmd"), "-D", "-N", name, "-f", configuration},
+        dir_.file(name + ".log")));
+  wait_for_nodes();
 }
 
-void Slurm::wait_for_node() {
+void Slurm::wait_for_nodes() {
   try {
-    wait_until("the node is idle", [] {
-      return run({"sinfo", "--noheader", "--format=%T"}).output.find("idle") != std::string::npos;
+    wait_until("both nodes are idle", [] {
+      return run({"sinfo", "--noheader", "--partition=all", "--format=%D %T"}).output == "2 idle\n";
     });
   } catch (const Error& error) {
     fail("{}\n{}{}", error.what(), read_file(dir_.file("slurmctld.log")),
-         read_file(dir_.file("slurmd.log")));
+         read_file(dir_.file("n1.log")));
   }
 }
 
@@ -135,10 +143,12 @@ Slurm::~Slurm() {
   } catch (const Error&) {
     // The daemons go all the same.
   }
-  for (auto* process : {&node_, &control_, &munge_}) {
-    (*process)->signal(SIGTERM);
+  nodes_.push_back(std::move(control_));
+  nodes_.push_back(std::move(munge_));
+  for (const auto& process : nodes_) {
+    process->signal(SIGTERM);
     try {
-      (*process)->wait(10s);
+      process->wait(10s);
     } catch (const Error&) {
       // Its destructor kills it.
     }

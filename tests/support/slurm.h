@@ -1,16 +1,19 @@
-// A SLURM of one node, on loopback, as whoever runs the tests.
+// A SLURM of two nodes of four cores, on loopback, as whoever runs the tests.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
 
 namespace katman::testing {
 
-// munged, slurmctld and slurmd with everything of theirs in a directory of their own; SLURM_CONF
-// says where, as long as this lives. Afterwards no process of theirs is left.
+// munged, slurmctld and two slurmd with everything of theirs in a directory of their own;
+// SLURM_CONF says where, as long as this lives. Afterwards no process of theirs is left. Jobs go to
+// the partition all; those of the partition urgent take nodes from them, which is announced 20 s
+// before.
 class Slurm {
  public:
   static bool installed();
@@ -24,10 +27,11 @@ class Slurm {
 
  private:
   void configure(const std::string& host);
-  void wait_for_node();
+  void wait_for_nodes();
 
   TempDir dir_;
-  std::unique_ptr<Process> munge_, control_, node_;
+  std::unique_ptr<Process> munge_, control_;
+  std::vector<std::unique_ptr<Process>> nodes_;
 };
 
 }  // namespace katman::testing
