@@ -323,7 +323,10 @@ bool Run::step(const StopSignals& signals) {
       observer_.after({report.step, report.seconds, waited_s, data_s}, trainer_.timeline());
   waiting_.take_s();  // for the others' figures: no part of a step
   if (reporter_) reporter_->step(report, data_s, tokens_, memory);
-  if (link_) link_->took(report.seconds, waited_s);
+  if (link_) {
+    link_->took(report.seconds, waited_s);
+    link_->unsaved(store_.problem());
+  }
   judge(report);
   const auto due = [&](uint64_t every) {
     return is_last(report.step) || static_cast<uint64_t>(report.step + 1) % every == 0;
@@ -362,7 +365,9 @@ Outcome Run::to_the_end() {
   }
   at(SAVING);
   observer_.write_timeline(trainer_.timeline());
-  require(store_.finish(), "the last checkpoint was not saved; the log above says why");
+  const bool saved = store_.finish();
+  if (link_) link_->unsaved(store_.problem());
+  require(saved, "the last checkpoint was not saved; the log above says why");
   if (trainer_.next_step() >= steps) return Outcome::completed;
   if (reporter_)
     reporter_->say(fmt::format("stopped after step {} of {}; the same command goes on from there",

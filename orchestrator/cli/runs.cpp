@@ -67,6 +67,8 @@ void show_run(const RunsOptions& options) {
   const RunView& run = details.run();
   fmt::print("{}: {} for {}{}\n", run.name(), to_string(run.state()),
              duration(unix_now() - run.since()), run.why().empty() ? "" : " (" + run.why() + ")");
+  if (!run.suspect().empty()) fmt::print("warning: no word from {}\n", run.suspect());
+  if (!run.unsaved().empty()) fmt::print("warning: {}\n", run.unsaved());
   fmt::print("step {} of {}, newest checkpoint after step {}, loss {:.4f}, {:.0f} tokens/s\n",
              run.step(), run.steps(), run.committed(), run.loss(), run.tokens_per_s());
   fmt::print("generation {}, {} restarts after errors, version {}, priority {}, {}\n",

@@ -113,9 +113,11 @@ Effects Fleet::reported(const WorkerReport& report, double now) {
     if (pending.request.verb() == CHECKPOINT_NOW && pending.save_step == 0 &&
         report.saves_taken() >= pending.save_number)
       pending.save_step = std::max<uint64_t>(1, report.save_step());
-  const Effects more = stepped(report.run(), report.step(), now);
-  out.changed = more.changed;
-  out.events = more.events;
+  out = stepped(report.run(), report.step(), now);
+  if (report.unsaved() == view.unsaved()) return out;
+  view.set_unsaved(report.unsaved());
+  out.changed.push_back(report.run());
+  if (!report.unsaved().empty()) note(entry, "unsaved", report.unsaved(), now, out);
   return out;
 }
 

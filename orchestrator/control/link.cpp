@@ -96,6 +96,11 @@ void Link::saved(int64_t steps_done) {
   report_.set_save_step(static_cast<uint64_t>(steps_done));
 }
 
+void Link::unsaved(const std::string& why) {
+  const std::lock_guard lock(mutex_);
+  report_.set_unsaved(why);
+}
+
 // Under the lock.
 WorkerReport Link::report() {
   WorkerReport report = report_;

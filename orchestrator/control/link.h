@@ -49,6 +49,8 @@ class Link {
   Wishes wishes();
   // A checkpoint after this many steps was taken: it answers all saves that wishes() has told.
   void saved(int64_t steps_done);
+  // Why the newest save came to nothing; empty: it did not.
+  void unsaved(const std::string& why);
 
  private:
   void talk();

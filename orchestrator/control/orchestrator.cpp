@@ -95,7 +95,7 @@ Orchestrator::Watched& Orchestrator::watched(const std::string& run, uint64_t ge
 }
 
 void Orchestrator::say(const Event& event) const {
-  static const std::set<std::string> unusual = {"kill", "rollback", "suspect"};
+  static const std::set<std::string> unusual = {"kill", "rollback", "suspect", "unsaved"};
   auto level = spdlog::level::info;
   if (options_.embedded)
     level = unusual.contains(event.kind()) || event.text().starts_with("recovering")

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <future>
+#include <mutex>
 #include <set>
 
 #include "core/log.h"
@@ -52,6 +53,7 @@ struct CheckpointStore::Parts {
   int64_t from_first(int64_t number) { return gather(world, backend, number)[0]; }
   std::vector<SkippedSamples> skipped_by_the_log();
   bool room_for(int64_t my_bytes);
+  void set_problem(const std::string& text);  // said as an error, unless it is that there is none
   Outcome write(const SaveJob& job);
   Outcome outcome();
   void write_all(const SaveJob& job);
@@ -70,6 +72,8 @@ struct CheckpointStore::Parts {
   Snapshot snapshot;
   int64_t last_step = -1;
   bool last_good = true;
+  std::mutex problem_mutex;
+  std::string problem;
   std::atomic<bool> abandoned = false;
   std::string message;           // of what went wrong in `writing`
   std::future<Outcome> writing;  // last: joined before what it uses goes
@@ -86,6 +90,17 @@ CheckpointStore::CheckpointStore(fs::path directory, CheckpointOptions options, 
 CheckpointStore::~CheckpointStore() { parts_->abandoned = true; }
 
 uint64_t CheckpointStore::generation() const { return parts_->generation; }
+
+std::string CheckpointStore::problem() const {
+  const std::lock_guard lock(parts_->problem_mutex);
+  return parts_->problem;
+}
+
+void CheckpointStore::Parts::set_problem(const std::string& text) {
+  if (!text.empty()) spdlog::error("{}", text);
+  const std::lock_guard lock(problem_mutex);
+  problem = text;
+}
 
 void CheckpointStore::Parts::start() {
   std::string problem;
@@ -217,10 +232,10 @@ bool CheckpointStore::Parts::room_for(int64_t my_bytes) {
                  directory.string(), gigabytes(available), gigabytes(wanted));
     return true;
   }
-  spdlog::error(
+  set_problem(fmt::format(
       "no checkpoint was saved: it takes {:.2f} GB, the disk of {} has {:.2f}; those that exist "
       "stay. Free some space, or lower checkpoint.keep_last",
-      gigabytes(wanted), directory.string(), gigabytes(available));
+      gigabytes(wanted), directory.string(), gigabytes(available)));
   return false;
 }
 
@@ -279,10 +294,11 @@ Outcome CheckpointStore::Parts::after_failure(const SaveJob& job) {
   const std::string name = job.directory.filename().string();
   if (std::ranges::find(log.live(), name, &CommitLog::Entry::directory) != log.live().end()) {
     spdlog::warn("{} was saved, but afterwards: {}", job.directory.string(), message);
+    set_problem("");
     return Outcome::good;
   }
-  spdlog::error("the checkpoint of step {} was not saved, those that exist stay: {}", job.info.step,
-                message);
+  set_problem(fmt::format("the checkpoint of step {} was not saved, those that exist stay: {}",
+                          job.info.step, message));
   std::error_code ignored;  // the next start sweeps what cannot be removed now
   fs::remove_all(job.directory, ignored);
   return Outcome::failed;
@@ -298,6 +314,7 @@ void CheckpointStore::Parts::write_all(const SaveJob& job) {
   for (const CommitLog::Entry& entry : log.discarded())
     if (entry.step <= job.info.step) retired.push_back(entry.directory);
   const int64_t bytes = save_manifest(files, job, log, retired);
+  set_problem("");
   spdlog::info("saved {} ({:.2f} GB in {:.1f} s)", job.directory.string(), gigabytes(bytes),
                seconds_since(begin));
   for (const std::string& old : retired) try {

@@ -127,6 +127,9 @@ class CheckpointStore {
   // Collective. Waits for the save under way. True, on every rank, when the last save was committed
   // (or there was none). Throws Fenced when a newer generation has started.
   bool finish();
+  // On rank 0: why the newest save came to nothing; empty when it was committed. Not collective,
+  // and known as soon as it has failed.
+  std::string problem() const;
 
   uint64_t generation() const;
 

@@ -92,6 +92,25 @@ TEST(Faults, a_rank_on_a_full_disk_ends_and_the_run_goes_on_when_there_is_room) 
   EXPECT_NE(why.find("exit status 1"), std::string::npos) << why;
 }
 
+TEST(Faults, saves_that_fail_are_told_while_training_goes_on) {
+  Service service("unsaved");
+  service.submit("a", {"steps=1000000", "checkpoint.every_steps=500"});
+  service.wait_for("a", RunView::RUNNING, 1);
+  // Files where the directories of the next two checkpoints would be.
+  for (const char* name : {"step-00000500.g1", "step-00001000.g1"})
+    std::ofstream(small_run().path(service.directory("a")) + "/checkpoints/" + name)
+        << "no directory";
+  service.eventually("it is told", [&] { return !service.client().show("a").unsaved().empty(); });
+  const std::string why = service.client().show("a").unsaved();
+  EXPECT_TRUE(why.starts_with("the checkpoint of step 500 was not saved")) << why;
+  const Result shown = run({katman(), "runs", "show", "a", "--to=" + service.reach().address});
+  EXPECT_NE(shown.output.find("warning: the checkpoint of step"), std::string::npos)
+      << shown.output;
+  service.eventually("it is over", [&] { return service.client().show("a").unsaved().empty(); });
+  EXPECT_GE(service.client().show("a").committed(), 1500u);
+  EXPECT_EQ(service.client().show("a").restarts(), 0u);
+}
+
 TEST(Faults, a_rank_that_wakes_up_after_its_successor_has_finished_changes_nothing) {
   const std::vector<std::string> sets = {"steps=300", "checkpoint.every_steps=20",
                                          "directory=" + small_run().path("asleep"),

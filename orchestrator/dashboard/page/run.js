@@ -6,7 +6,7 @@ import {data_tab} from './data.js';
 import {file_tab, logs_tab} from './logs.js';
 import {pipeline_tab} from './pipeline.js';
 import {ranks_tab} from './ranks.js';
-import {duration, el, empty, mood, new_id, over, percent, put, short, time_left, words} from './tools.js';
+import {duration, el, empty, mood, new_id, over, percent, put, short, time_left, warnings, words} from './tools.js';
 
 // What each command is called, whether it can be taken now, and what it does.
 const verbs = {
@@ -100,7 +100,7 @@ const tabs = {
   data: ['data', data_tab], logs: ['logs and events', logs_tab], file: ['run file', file_tab]};
 
 export function run_page(name, first_tab) {
-  const title = el('h1', {}, name), state = el('span.state'), age = el('span.dim.num'), why = el('div.why'), about = el('div.about');
+  const title = el('h1', {}, name), state = el('span.state'), age = el('span.dim.num'), why = el('div.why'), warning = el('div.warn', {role: 'status'}), about = el('div.about');
   const answer = el('div.answer', {id: 'answer', role: 'status'});
   const say = (text, mood) => { answer.textContent = text; answer.className = `answer ${mood}`; };
   const commands = buttons(name, say), numbers = facts(), bar = time_bar(), place = el('div', {id: 'tab'});
@@ -131,6 +131,7 @@ export function run_page(name, first_tab) {
     put(state, words(run.state));
     put(age, `for ${duration(live.now - run.since)}`);
     put(why, run.why);
+    put(warning, warnings(run));
     const silent = run.live && run.heard_at ? live.now - run.heard_at : 0;
     put(about, [`generation ${run.generation}`, `${run.ranks} ranks by ${run.launcher}`, run.priority ? `priority ${run.priority}` : '', silent ? `heard ${silent < 2 ? 'just now' : duration(silent) + ' ago'}` : '', run.directory].filter(Boolean).join(' · '));
     commands.draw(run);
@@ -138,7 +139,7 @@ export function run_page(name, first_tab) {
     if (Date.now() - asked > (run.live ? 2000 : 10000)) refresh();
   }
 
-  const node = el('div', {}, missing, el('div.head', {}, title, state, age), why, about, numbers.node, commands.node, answer, bar.node, nav, place);
+  const node = el('div', {}, missing, el('div.head', {}, title, state, age), why, warning, about, numbers.node, commands.node, answer, bar.node, nav, place);
   to_tab(first_tab);
   return {node, draw, to_tab, event(event) { if (event.run === name && tab.event) tab.event(event); }, close() { if (tab.close) tab.close(); }};
 }

@@ -1,7 +1,7 @@
 // All runs, one a row, updated in place: a row that has the focus keeps it.
 import {get, live} from './api.js';
 import {event_table} from './logs.js';
-import {duration, el, empty, mood, percent, put, short, svg, time_left, words} from './tools.js';
+import {duration, el, empty, mood, percent, put, short, svg, time_left, warnings, words} from './tools.js';
 
 const heads = [['run', 1], ['state', 1], ['for'], ['loss'], ['now'], ['validation'], ['step'], ['tokens'], ['tokens/s'], ['of peak'], ['ranks'], ['restarts'], ['time left']];
 
@@ -23,8 +23,8 @@ function new_row(run) {
 function fill(row, run, sparks) {
   const {cells} = row, loss = value => value ? short(value, 4) : '–';
   row.state.className = `state ${mood(run.state)}`;
-  put(row.state, words(run.state));
-  cells[1].title = run.why;
+  put(row.state, words(run.state) + (warnings(run) ? ' ⚠' : ''));
+  cells[1].title = [run.why, warnings(run)].filter(Boolean).join('\n');
   const texts = [, , duration(live.now - run.since), , loss(run.loss), loss(run.validation_loss), , short(run.tokens), run.tokens_per_s ? short(run.tokens_per_s) : '–', run.utilisation ? percent(run.utilisation) : '–', String(run.ranks), String(run.restarts), time_left(run) || '–'];
   texts.forEach((text, i) => put(cells[i], text));
   put(row.step, `${short(run.step, 4)} / ${short(run.steps, 4)}`);

@@ -35,6 +35,21 @@ TEST(Fleet, a_step_that_hangs_and_a_worker_that_falls_silent_are_killed_and_star
   }
 }
 
+TEST(Fleet, a_save_that_came_to_nothing_is_told_once_until_one_succeeds) {
+  Fleet fleet = running_fleet();
+  WorkerReport failed = report("a", 1, 11);
+  failed.set_unsaved("the disk is full");
+  const Effects told = fleet.reported(failed, 3);
+  ASSERT_EQ(told.events.size(), 1u);
+  EXPECT_EQ(told.events[0].kind(), "unsaved");
+  EXPECT_EQ(told.events[0].text(), "the disk is full");
+  EXPECT_TRUE(fleet.reported(failed, 4).events.empty());
+  EXPECT_EQ(fleet.run("a").unsaved(), "the disk is full");
+  EXPECT_EQ(state(fleet), RunView::RUNNING);
+  EXPECT_TRUE(fleet.reported(report("a", 1, 12), 5).events.empty());
+  EXPECT_EQ(fleet.run("a").unsaved(), "");
+}
+
 TEST(Fleet, an_evaluation_may_take_long_as_long_as_requests_are_answered) {
   Fleet fleet = running_fleet({.setup_s = 100});
   WorkerReport asked = report("a", 1, 10, EVALUATING);

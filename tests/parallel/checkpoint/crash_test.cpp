@@ -212,8 +212,12 @@ TEST(FailedSave, on_another_rank_whose_disk_takes_not_even_a_note_holds_nobody_u
       return store.finish();
     };
     EXPECT_FALSE(save(1));
+    EXPECT_EQ(store.problem().starts_with("the checkpoint of step 1 was not saved"),
+              world.rank() == 0)
+        << store.problem();
     full = false;
     EXPECT_TRUE(save(2)) << "there is room again";
+    EXPECT_EQ(store.problem(), "");
     EXPECT_EQ(store.latest()->step, 2);
   });
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
