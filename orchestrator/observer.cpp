@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "core/host_name.h"
 #include "core/log.h"
 #include "orchestrator/control/clock.h"
 #include "parallel/pipeline/draw.h"
@@ -80,7 +81,7 @@ std::optional<double> Observer::after(const Step& step, const std::vector<Span>&
                .resident_bytes = resident_bytes(),
                .next_turn = std::clamp(static_cast<int64_t>(between_turns_s / step.seconds),
                                        int64_t{1}, longest_turn)};
-  gethostname(mine.host.data(), mine.host.size() - 1);
+  host_name().copy(mine.host.data(), mine.host.size() - 1);
   const std::vector<Figures> all = gather(mine);
   sum_ = {};
   steps_ = 0;

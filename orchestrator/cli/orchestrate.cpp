@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/host_name.h"
 #include "core/log.h"
 #include "orchestrator/cli/cli.h"
 #include "orchestrator/control/orchestrator.h"

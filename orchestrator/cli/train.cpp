@@ -9,6 +9,7 @@
 
 #include "core/backend.h"
 #include "core/error.h"
+#include "core/host_name.h"
 #include "core/log.h"
 #include "orchestrator/cli/cli.h"
 #include "orchestrator/cli/run_option.h"

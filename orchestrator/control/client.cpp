@@ -8,6 +8,7 @@
 #include <random>
 
 #include "core/error.h"
+#include "core/host_name.h"
 #include "orchestrator/control/channel.h"
 #include "proto/control.grpc.pb.h"
 

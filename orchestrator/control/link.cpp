@@ -6,6 +6,7 @@
 #include <chrono>
 #include <fstream>
 
+#include "core/host_name.h"
 #include "core/log.h"
 #include "orchestrator/control/channel.h"
 #include "proto/control.grpc.pb.h"

@@ -11,6 +11,4 @@ struct Reach {
   std::string ca_file = {};     // certificates to check the orchestrator's by; empty: no TLS
 };
 
-std::string host_name();  // of this machine
-
 }  // namespace katman

@@ -3,9 +3,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 
+#include "core/host_name.h"
 #include "core/log.h"
 #include "parallel/checkpoint/checkpoint.h"
 #include "parallel/checkpoint/manifest.h"
@@ -13,12 +13,6 @@
 namespace katman {
 namespace fs = std::filesystem;
 namespace {
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  gethostname(name.data(), name.size() - 1);
-  return name.data();
-}
 
 // The highest slot that a listing shows; 0 for an empty log. Slots are never deleted by us, so a
 // gap means that a person did; what is behind it still counts.

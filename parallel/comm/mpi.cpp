@@ -98,7 +98,8 @@ class MpiComm : public Comm {
     require_slices(*this, mine, all, "all_gather");
     return start(Kind::all_gather, mine, all, 0, {[team = team_](MpiOperation& op) {
                    const Tensor place = team.slice(op.out, team.rank);
-                   std::memmove(place.raw(), op.in.raw(), static_cast<size_t>(place.bytes()));
+                   if (place.bytes() > 0)
+                     std::memmove(place.raw(), op.in.raw(), static_cast<size_t>(place.bytes()));
                    team.send_my_slice_to_all(op);
                  }});
   }

@@ -1,25 +1,21 @@
 #include "parallel/comm/neighbours.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <fstream>
 #include <functional>
 
 #include "core/device_queue.h"
+#include "core/host_name.h"
 
 namespace katman {
 namespace {
 
 // Containers of one machine share its boot id, machines of one image may share its name.
 std::string machine() {
-  std::array<char, 256> name{};
-  gethostname(name.data(), name.size() - 1);
   std::string boot;
   std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
-  return std::string(name.data()) + ' ' + boot;
+  return host_name() + ' ' + boot;
 }
 
 }  // namespace

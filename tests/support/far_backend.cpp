@@ -1,5 +1,6 @@
 #include "tests/support/far_backend.h"
 
+#include <algorithm>
 #include <cstring>
 #include <tuple>
 #include <vector>
@@ -50,7 +51,7 @@ class FarBackend : public Backend {
   void upload(const void* host, const Tensor& to) override {
     const auto* bytes = static_cast<const std::byte*>(host);
     queue_.enqueue([kept = std::vector(bytes, bytes + to.bytes()), target = near(to)] {
-      std::memcpy(target.raw(), kept.data(), kept.size());
+      std::ranges::copy(kept, static_cast<std::byte*>(target.raw()));
     });
   }
   void download(const Tensor& from, void* host) override {

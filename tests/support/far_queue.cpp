@@ -85,7 +85,7 @@ void FarQueue::sync() {
 void FarQueue::move(const std::byte* from, std::byte* to, int64_t bytes) {
   const FarMemory& memory = FarMemory::of_process();
   enqueue([from = memory.near(from), to = memory.near(to), bytes] {
-    std::memmove(to, from, static_cast<size_t>(bytes));
+    if (bytes > 0) std::memmove(to, from, static_cast<size_t>(bytes));  // of nothing, null may be
   });
 }
 

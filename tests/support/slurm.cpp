@@ -13,7 +13,7 @@
 #include <thread>
 
 #include "core/error.h"
-#include "orchestrator/control/reach.h"
+#include "core/host_name.h"
 
 namespace katman::testing {
 namespace fs = std::filesystem;

@@ -1,4 +1,4 @@
-#include "orchestrator/control/reach.h"
+#include "core/host_name.h"
 
 #include <unistd.h>
 
