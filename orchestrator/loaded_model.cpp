@@ -77,16 +77,25 @@ LoadedModel::LoadedModel(const fs::path& checkpoint, const ModelOptions& options
 
 void LoadedModel::load(const fs::path& checkpoint) {
   params_.allocate(*backend_, context_.activation, int64_t{16} << 20, 16, false);
+  std::vector<Piece> pieces;
+  int64_t longest = 0;
   for (const Param& param : params_.all()) {
-    Piece piece;
-    piece.name = param.name;
-    piece.global = param.global;
-    piece.box = param.mine;
-    const bool direct = context_.activation == DType::f32;
-    const Tensor values = direct ? param.value : backend_->empty(param.value.shape(), DType::f32);
-    piece.data = values.flat();
-    load_checkpoint(checkpoint, {&piece, 1}, *backend_);
-    if (!direct) backend_->cast(values, param.value);
+    pieces.push_back({.what = Piece::What::master,
+                      .name = param.name,
+                      .global = param.global,
+                      .box = param.mine,
+                      .data = param.value.flat()});
+    longest = std::max(longest, param.mine.elements());
+  }
+  if (context_.activation == DType::f32) {
+    load_checkpoint(checkpoint, pieces, *backend_);
+  } else {
+    const Tensor values = backend_->empty({longest}, DType::f32);
+    read_checkpoint(checkpoint, pieces, [&](const Piece& piece, const float* read) {
+      const Tensor mine = values.slice(0, piece.data.elements());
+      backend_->upload(read, mine);
+      backend_->cast(mine, piece.data);
+    });
   }
   backend_->weights_changed();
 }

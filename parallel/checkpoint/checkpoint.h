@@ -75,6 +75,12 @@ inline constexpr char base_name[] = "base";
 void load_checkpoint(const std::filesystem::path& directory, std::span<const Piece> wanted,
                      Backend& backend);
 
+// The same in the order of `wanted`, whose `data` is not looked at: `take` gets the values of each
+// piece, in host memory that is valid until it returns.
+using PieceTaker = std::function<void(const Piece&, const float* values)>;
+void read_checkpoint(const std::filesystem::path& directory, std::span<const Piece> wanted,
+                     const PieceTaker& take);
+
 // Reads every byte. One sentence per defect; none: it is whole.
 std::vector<std::string> verify_checkpoint(const std::filesystem::path& directory);
 

@@ -187,18 +187,24 @@ CheckpointInfo read_checkpoint_info(const fs::path& directory) {
   return to_info(read_manifest(directory), directory);
 }
 
+void read_checkpoint(const fs::path& directory, std::span<const Piece> wanted,
+                     const PieceTaker& take) {
+  ReadAhead ahead(directory, wanted, false);
+  for (const Piece& piece : wanted) take(piece, ahead.next());
+}
+
 void load_checkpoint(const fs::path& directory, std::span<const Piece> wanted, Backend& backend) {
   if (read_manifest(directory).weights_only() &&
       std::ranges::any_of(wanted,
                           [](const Piece& piece) { return piece.what != Piece::What::master; }))
     spdlog::info("{} holds weights alone: the optimizer's moments start at zero",
                  directory.string());
-  const bool on_host = backend.queue().on_host();
-  ReadAhead ahead(directory, wanted, on_host);
-  for (const Piece& piece : wanted) {
-    const float* values = ahead.next();
-    if (!on_host) backend.upload(values, piece.data);
-  }
+  if (!backend.queue().on_host())
+    return read_checkpoint(directory, wanted, [&](const Piece& piece, const float* values) {
+      backend.upload(values, piece.data);
+    });
+  ReadAhead ahead(directory, wanted, true);
+  for (size_t i = 0; i < wanted.size(); ++i) ahead.next();
 }
 
 std::vector<std::string> verify_checkpoint(const fs::path& directory) {
