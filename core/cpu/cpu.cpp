@@ -5,6 +5,7 @@
 #include "core/check.h"
 #include "core/cpu/fp8.h"
 #include "core/cpu/parallel.h"
+#include "core/log.h"
 
 namespace katman {
 namespace {
@@ -19,10 +20,24 @@ const std::byte* at_or_none(const Tensor& t, int64_t element) {
   return t ? at(t, element) : nullptr;
 }
 
+// How many threads OpenMP gives to a team that wants so many: OMP_THREAD_LIMIT may allow fewer. A
+// product of oneDNN that is computed by fewer threads than it was made for is wrong.
+int granted(int wanted) {
+  omp_set_dynamic(0);  // a team has the same size every time
+  int size = 1;
+#pragma omp parallel num_threads(wanted)
+#pragma omp single
+  size = omp_get_num_threads();
+  if (size < wanted)
+    spdlog::warn("{} of {} threads are used: OpenMP gives no more (OMP_THREAD_LIMIT)", size,
+                 wanted);
+  return size;
+}
+
 }  // namespace
 
 CpuBackend::CpuBackend(int threads)
-    : threads_(threads > 0 ? threads : omp_get_num_procs()), products_(pool(), threads_) {}
+    : threads_(granted(threads > 0 ? threads : omp_get_num_procs())), products_(pool(), threads_) {}
 
 std::string CpuBackend::name() const {
   return fmt::format("cpu (oneDNN with {}, kernels for {}, {} {})", Products::instruction_set(),

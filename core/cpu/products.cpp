@@ -153,7 +153,9 @@ const void* Products::Parts::pack(const Gemm& g, const Product& product) {
 void Products::Parts::multiply(const Gemm& g) {
   const GemmSize size = check_gemm(g);
   if (size.m == 0 || size.n == 0) return;
-  omp_set_num_threads(threads);  // of the calling thread only: other backends have their own
+  // Of the calling thread only: other backends have their own.
+  omp_set_num_threads(threads);
+  omp_set_dynamic(0);
   const Product& made = product(g, size);
   const auto bound = [&](const memory::desc& desc, const void* data) {
     return memory(desc, engine, const_cast<void*>(data));

@@ -231,6 +231,16 @@ TEST(Train, what_cannot_work_is_refused_in_one_sentence_before_anything_starts) 
   EXPECT_FALSE(std::filesystem::exists(small_run().path("refused")));
 }
 
+TEST(Train, fewer_threads_than_were_asked_for_are_used_as_if_they_had_been) {
+  auto limited = small_run().command("limited", {"steps=20", "device.threads=2"});
+  limited.insert(limited.begin(), {"env", "OMP_THREAD_LIMIT=1", "OMP_DYNAMIC=true"});
+  const Result result = run(limited);
+  ASSERT_EQ(result.status, 0) << result.output;
+  EXPECT_TRUE(has(result.output, "1 of 2 threads are used")) << result.output;
+  ASSERT_EQ(small_run().train("one", {"steps=20", "device.threads=1"}).status, 0);
+  EXPECT_EQ(small_run().losses("limited"), small_run().losses("one"));
+}
+
 TEST(Train, check_prints_the_run_with_every_default) {
   auto command = small_run().command("checked");
   command.emplace_back("--check");
