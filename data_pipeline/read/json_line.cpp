@@ -107,8 +107,9 @@ class Scanner {
   bool string(std::string* out) {
     if (!take('"')) return wrong("a string does not start with a quote");
     while (true) {
-      const size_t plain = line_.find_first_of("\"\\", at_);
-      if (plain == std::string_view::npos) return wrong("a string does not end");
+      size_t plain = at_;
+      while (plain < line_.size() && line_[plain] != '"' && line_[plain] != '\\') ++plain;
+      if (plain == line_.size()) return wrong("a string does not end");
       if (out) out->append(line_, at_, plain - at_);
       at_ = plain + 1;
       if (line_[plain] == '"') return true;
