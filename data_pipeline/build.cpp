@@ -75,11 +75,11 @@ Tokenizer learn_tokenizer(const Ingested& from, const BuildOptions& options, Pro
   std::mutex sum_mutex;
   for_each_frame(from, options.threads, progress, [&](const StoredFrame& frame) -> Commit {
     auto counter = counters.take();
-    for_each_survivor(from, frame, [&](std::string_view bytes, const Hash128& hash) {
-      progress.position += bytes.size();
-      if (mix64(hash.low) > sample) return;
-      counter->add(bytes);
-      progress.bytes += bytes.size();
+    for_each_survivor(from, frame, [&](const Survivor& document) {
+      progress.position += document.text.size();
+      if (mix64(document.hash.low) > sample) return;
+      counter->add(document.text);
+      progress.bytes += document.text.size();
       progress.documents += 1;
     });
     if (counter->distinct() > pieces_per_thread) {
@@ -101,6 +101,7 @@ struct Encoded {
     Split split;
     uint64_t end;  // in ids
     uint64_t text_bytes;
+    std::string source;
   };
   std::vector<uint32_t> ids;
   std::vector<Document> documents;
@@ -114,11 +115,12 @@ void encode(const Ingested& from, const BuildOptions& options, const Tokenizer& 
   for_each_frame(from, options.threads, progress, [&](const StoredFrame& frame) -> Commit {
     auto encoder = encoders.take();
     auto encoded = std::make_shared<Encoded>();
-    for_each_survivor(from, frame, [&](std::string_view text, const Hash128& hash) {
+    for_each_survivor(from, frame, [&](const Survivor& document) {
+      const auto& [source, text, hash] = document;
       encoder->encode(text, encoded->ids);
       encoded->ids.push_back(end_of_document);
       encoded->documents.push_back(
-          {from.split(hash, text.size()), encoded->ids.size(), text.size()});
+          {from.split(hash, text.size()), encoded->ids.size(), text.size(), std::string(source)});
       progress.position += text.size();
       progress.bytes += text.size();
       progress.documents += 1;
@@ -126,8 +128,8 @@ void encode(const Ingested& from, const BuildOptions& options, const Tokenizer& 
     encoders.give(std::move(encoder));
     return [&writer, encoded] {
       uint64_t begin = 0;
-      for (const auto& [split, end, text_bytes] : encoded->documents) {
-        writer.add(split, std::span(encoded->ids).subspan(begin, end - begin), text_bytes);
+      for (const auto& [split, end, text_bytes, source] : encoded->documents) {
+        writer.add(split, std::span(encoded->ids).subspan(begin, end - begin), text_bytes, source);
         begin = end;
       }
     };
@@ -148,10 +150,10 @@ Tokenizer with_end_of_document(const Tokenizer& tokenizer) {
 }
 
 // Names and sizes, in order: enough to see that a corpus was made from other files.
-std::string hash_of_sources(const std::vector<std::string>& files) {
+std::string hash_of_sources(const std::vector<InputFile>& files) {
   std::string list;
-  for (const std::string& file : files)
-    list += fmt::format("{}\t{}\n", fs::path(file).filename().string(), fs::file_size(file));
+  for (const auto& [path, name] : files)
+    list += fmt::format("{}\t{}\n", fs::path(path).filename().string(), fs::file_size(path));
   const Hash128 hash = hash128(list);
   return hex(hash.high) + hex(hash.low);
 }

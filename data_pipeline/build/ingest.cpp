@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "data_pipeline/build/in_order.h"
+#include "data_pipeline/build/source.h"
 
 namespace katman {
 namespace {
@@ -25,8 +26,8 @@ constexpr const char* damaged = "damaged_file_rest";
 constexpr const char* exact_duplicate = "exact_duplicate";
 
 struct Batch {
-  std::vector<Page> pages;
-  Ledger read;  // of the files that ended in this batch
+  std::vector<Page> pages;  // url: from here on, the source
+  Ledger read;              // of the files that ended in this batch
 };
 
 struct Cleansed {
@@ -38,7 +39,7 @@ struct Cleansed {
 // A few consecutive input files, read one after the other into one scratch file.
 class IngestLane {
  public:
-  IngestLane(uint32_t number, std::vector<std::string> files, const std::string& scratch,
+  IngestLane(uint32_t number, std::vector<InputFile> files, const std::string& scratch,
              const ReadOptions& read, Progress& progress)
       : number_(number),
         files_(std::move(files)),
@@ -54,11 +55,12 @@ class IngestLane {
       try {
         if (!reader_) {
           bytes_seen_ = 0;
-          reader_ = open_pages(files_[next_file_++], read_);
+          reader_ = open_pages(files_[next_file_++].path, read_);
         }
         Page page;
         if (reader_->next(page)) {
           bytes += page.bytes.size();
+          page.url = source_of(page, files_[next_file_ - 1].name);
           batch.pages.push_back(std::move(page));
         } else {
           end_file(batch, nullptr);
@@ -97,7 +99,7 @@ class IngestLane {
 
   // Closes the open file; `error` says why it could not be read to its end.
   void end_file(Batch& batch, const Error* error) {
-    const std::string& path = files_[next_file_ - 1];
+    const std::string& path = files_[next_file_ - 1].path;
     std::error_code ignored;
     const auto size = fs::file_size(path, ignored);
     Ledger file;
@@ -124,7 +126,7 @@ class IngestLane {
   }
 
   const uint32_t number_;
-  const std::vector<std::string> files_;
+  const std::vector<InputFile> files_;
   NewFile store_;
   const ReadOptions& read_;
   Progress& progress_;
@@ -139,6 +141,7 @@ Cleansed clean_batch(const Batch& batch, const Cleaner& cleaner, Progress& progr
   Cleansed result;
   result.ledger = batch.read;
   Frame frame;
+  frame.reserve(batch_bytes + batch_bytes / 8);
   for (const Page& page : batch.pages) {
     const Cleaned cleaned = cleaner(page);
     progress.bytes += page.bytes.size();
@@ -150,33 +153,33 @@ Cleansed clean_batch(const Batch& batch, const Cleaner& cleaner, Progress& progr
     result.documents.push_back(
         {.hash = hash128(cleaned.text), .bytes = static_cast<uint32_t>(cleaned.text.size())});
     result.ledger.clean_bytes += cleaned.text.size();
-    frame.add(cleaned.text);
+    frame.add(page.url, cleaned.text);
   }
   if (frame.documents() > 0) result.packed = frame.pack();
   return result;
 }
 
-std::vector<std::vector<std::string>> group_into_lanes(const std::vector<std::string>& files) {
-  std::vector<std::vector<std::string>> lanes;
+std::vector<std::vector<InputFile>> group_into_lanes(const std::vector<InputFile>& files) {
+  std::vector<std::vector<InputFile>> lanes;
   uint64_t bytes = lane_bytes;
-  for (const std::string& file : files) {
+  for (const InputFile& file : files) {
     if (bytes >= lane_bytes) {
       lanes.emplace_back();
       bytes = 0;
     }
     std::error_code ignored;
-    const auto size = fs::file_size(file, ignored);
+    const auto size = fs::file_size(file.path, ignored);
     bytes += ignored ? 0 : size;
     lanes.back().push_back(file);
   }
   return lanes;
 }
 
-uint64_t bytes_on_disk(const std::vector<std::string>& files) {
+uint64_t bytes_on_disk(const std::vector<InputFile>& files) {
   uint64_t sum = 0;
-  for (const std::string& file : files) {
+  for (const InputFile& file : files) {
     std::error_code ignored;
-    const auto size = fs::file_size(file, ignored);
+    const auto size = fs::file_size(file.path, ignored);
     sum += ignored ? 0 : size;
   }
   return sum;
@@ -188,7 +191,7 @@ void check_stop(const Progress& progress) {
   require(!progress.stop, "interrupted while {}; nothing was written", progress.stage.load());
 }
 
-Ingested ingest(const BuildOptions& options, const std::vector<std::string>& files,
+Ingested ingest(const BuildOptions& options, const std::vector<InputFile>& files,
                 const std::string& scratch, Progress& progress) {
   const Cleaner cleaner(options.clean);
   const auto groups = group_into_lanes(files);
@@ -252,12 +255,13 @@ bool FrameScan::next(StoredFrame& frame) {
 }
 
 void for_each_survivor(const Ingested& from, const StoredFrame& frame,
-                       const std::function<void(std::string_view, const Hash128&)>& visit) {
+                       const std::function<void(const Survivor&)>& visit) {
   const std::vector<bool>& duplicate = from.survivors.duplicate[frame.lane];
   uint64_t document = frame.first_document;
-  Frame::unpack(frame.packed, from.stores[frame.lane]).for_each([&](std::string_view text) {
-    if (!duplicate[document++]) visit(text, hash128(text));
-  });
+  Frame::unpack(frame.packed, from.stores[frame.lane])
+      .for_each([&](std::string_view source, std::string_view text) {
+        if (!duplicate[document++]) visit({source, text, hash128(text)});
+      });
 }
 
 }  // namespace katman

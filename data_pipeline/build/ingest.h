@@ -24,7 +24,7 @@ struct Ingested {
 
 // Reads, cleans and stores everything in `files`; scratch files go to `scratch`. A file that cannot
 // be read on is given up from there, logged, and counted as one dropped record.
-Ingested ingest(const BuildOptions& options, const std::vector<std::string>& files,
+Ingested ingest(const BuildOptions& options, const std::vector<InputFile>& files,
                 const std::string& scratch, Progress& progress);
 
 // A packed frame on its way through pass 2, and where its documents stand.
@@ -48,9 +48,15 @@ class FrameScan {
   uint64_t document_ = 0;
 };
 
-// Calls visit(text, hash) for each document of the frame that is not a duplicate. Thread-safe.
+// A document of a frame that is not a duplicate.
+struct Survivor {
+  std::string_view source, text;
+  Hash128 hash;  // of the text
+};
+
+// Calls visit() for each. Thread-safe.
 void for_each_survivor(const Ingested& from, const StoredFrame& frame,
-                       const std::function<void(std::string_view, const Hash128&)>& visit);
+                       const std::function<void(const Survivor&)>& visit);
 
 // Throws if the watcher asked to stop.
 void check_stop(const Progress& progress);

@@ -1,4 +1,5 @@
-// The text between the two passes of a build: cleaned documents in compressed scratch files.
+// The text between the two passes of a build: cleaned documents in compressed scratch files, each
+// with where it came from.
 #pragma once
 
 #include <cstdint>
@@ -16,18 +17,22 @@ namespace katman {
 // holds the packed frames.
 class Frame {
  public:
-  void add(std::string_view text);
+  // For about as many bytes of text: growing to them instead would touch new memory several times.
+  void reserve(size_t text_bytes) { texts_.reserve(text_bytes); }
+  void add(std::string_view source, std::string_view text);
   uint64_t documents() const { return documents_; }
-  uint64_t bytes() const { return raw_.size(); }
-  void for_each(const std::function<void(std::string_view text)>& visit) const;
+  using Visit = std::function<void(std::string_view source, std::string_view text)>;
+  void for_each(const Visit& visit) const;
 
-  // Compressed, with a header that says how long it is and how many documents it holds.
+  // The texts compressed, with a header that says how long it is and how many documents it holds.
   std::string pack() const;
   // The inverse; throws naming `path` if the bytes are damaged.
   static Frame unpack(std::string_view packed, const std::string& path);
 
  private:
-  std::string raw_;  // u32 length, bytes, u32 length, ...
+  // u32 length, bytes, u32 length, ... The sources stay as they are: compressing them takes time
+  // and hardly makes them smaller.
+  std::string sources_, texts_;
   uint64_t documents_ = 0;
 };
 

@@ -27,7 +27,10 @@ void remove_corpus(const fs::path& out) {
     const Manifest manifest = parse_manifest(read_whole_file(path.string()), path.string());
     files.push_back(manifest.tokenizer_file);
     for (const Split split : all_splits)
-      for (const auto& shard : manifest.split(split).shards) files.push_back(shard.file);
+      for (const auto& shard : manifest.split(split).shards) {
+        files.push_back(shard.file);
+        if (shard.sources) files.push_back(shard.sources->file);
+      }
   } catch (const Error& error) {
     spdlog::warn("{}; its shards are left where they are", error.what());
   }

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "data_pipeline/corpus/hash.h"
+#include "data_pipeline/corpus/sources.h"
 
 namespace katman {
 namespace fs = std::filesystem;
@@ -15,6 +16,16 @@ size_t find_shard(const std::vector<uint64_t>& first, uint64_t position) {
   return static_cast<size_t>(std::upper_bound(first.begin(), first.end(), position) -
                              first.begin()) -
          1;
+}
+
+// The file that says where the documents of a shard came from.
+Sources open_sources(const std::string& directory, const ShardEntry& shard) {
+  const std::string path = (fs::path(directory) / shard.sources->file).string();
+  Sources sources(path);
+  require(
+      hex(sources.checksum()) == shard.sources->checksum && sources.documents() == shard.documents,
+      "{} is not the file that {} describes: it belongs to another build", path, manifest_file);
+  return sources;
 }
 
 }  // namespace
@@ -79,11 +90,15 @@ void Corpus::copy(Split split, uint64_t first, std::span<int32_t> out) const {
   }
 }
 
-std::vector<int32_t> Corpus::document(Split split, uint64_t d) const {
+size_t Corpus::shard_of(Split split, uint64_t d) const {
   require(d < documents(split), "document {} is outside the {} documents of the {} split of {}", d,
           documents(split), name(split), directory_);
+  return find_shard(part(split).first_document, d);
+}
+
+std::vector<int32_t> Corpus::document(Split split, uint64_t d) const {
   const Part& from = part(split);
-  const size_t s = find_shard(from.first_document, d);
+  const size_t s = shard_of(split, d);
   const Shard& shard = from.shards[s];
   const uint64_t local = d - from.first_document[s];
   const uint64_t begin = shard.document_begin(local), end = shard.document_end(local);
@@ -101,16 +116,40 @@ Corpus::DocumentPlace Corpus::document_at(Split split, uint64_t token) const {
           tokens(split), name(split), directory_);
   const Part& from = part(split);
   const size_t s = find_shard(from.first_token, token);
+  return place(from, s, from.shards[s].document_of(token - from.first_token[s]));
+}
+
+Corpus::DocumentPlace Corpus::place(Split split, uint64_t d) const {
+  const size_t s = shard_of(split, d);
+  return place(part(split), s, d - part(split).first_document[s]);
+}
+
+Corpus::DocumentPlace Corpus::place(const Part& from, size_t s, uint64_t local) {
   const Shard& shard = from.shards[s];
   const uint64_t first = from.first_token[s];
-  const uint64_t local = shard.document_of(token - first);
   return {from.first_document[s] + local, first + shard.document_begin(local),
           first + shard.document_end(local), shard.path()};
 }
 
+std::string Corpus::source(Split split, uint64_t d) const {
+  const size_t s = shard_of(split, d);
+  const ShardEntry& shard = manifest_.split(split).shards[s];
+  if (!shard.sources) return {};
+  return open_sources(directory_, shard).of(d - part(split).first_document[s]);
+}
+
+bool Corpus::has_sources(Split split) const {
+  const auto& shards = manifest_.split(split).shards;
+  return std::ranges::any_of(shards,
+                             [](const ShardEntry& shard) { return shard.sources.has_value(); });
+}
+
 void Corpus::verify() const {
-  for (const Part& part : parts_)
-    for (const Shard& shard : part.shards) shard.verify();
+  for (const Split split : all_splits) {
+    for (const Shard& shard : part(split).shards) shard.verify();
+    for (const ShardEntry& shard : manifest_.split(split).shards)
+      if (shard.sources) open_sources(directory_, shard).verify();
+  }
 }
 
 }  // namespace katman

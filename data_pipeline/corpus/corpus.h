@@ -32,13 +32,20 @@ class Corpus {
   // All tokens of document d of the split, the end-of-document token last.
   std::vector<int32_t> document(Split split, uint64_t d) const;
 
-  // The document that a token of the split belongs to.
+  // Where a document lies: that which a token of the split belongs to, or document d of it.
   struct DocumentPlace {
     uint64_t number = 0;          // in the split
     uint64_t begin = 0, end = 0;  // its tokens, in the split
     std::string shard;            // the file that holds it
   };
   DocumentPlace document_at(Split split, uint64_t token) const;
+  DocumentPlace place(Split split, uint64_t d) const;
+
+  // Where document d of the split came from: the address of its page, or its place in a file of the
+  // input; empty where the corpus does not say it. Opens the file that does: some ten microseconds.
+  // Training needs none of them, so one that is missing or damaged is found here, and by verify().
+  std::string source(Split split, uint64_t d) const;
+  bool has_sources(Split split) const;
 
   // Reads every byte against its checksum; throws naming the first damaged file and block.
   void verify() const;
@@ -49,8 +56,11 @@ class Corpus {
     std::vector<uint64_t> first_token;     // [shard]
     std::vector<uint64_t> first_document;  // [shard]
   };
+  static DocumentPlace place(const Part& from, size_t shard, uint64_t local);
   const Part& part(Split split) const { return parts_[static_cast<size_t>(split)]; }
   void open_shards(Split split);
+  // The shard that holds document d of the split.
+  size_t shard_of(Split split, uint64_t d) const;
 
   std::string directory_;
   Manifest manifest_;

@@ -25,6 +25,8 @@ class Loader {
 
   uint64_t samples_per_epoch() const { return windows_; }
   int64_t sequence() const { return sequence_; }
+  const Corpus& corpus() const { return corpus_; }
+  Split split() const { return split_; }
 
   // Where sample `index` begins among the tokens of the split.
   uint64_t first_token(uint64_t index) const;

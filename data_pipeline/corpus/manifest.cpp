@@ -11,25 +11,38 @@ using Json = nlohmann::ordered_json;
 constexpr const char* format = "katman corpus";
 constexpr int version = 1;
 
+Json shard_json(const ShardEntry& shard) {
+  Json json = {{"file", shard.file},
+               {"tokens", shard.tokens},
+               {"documents", shard.documents},
+               {"bytes", shard.bytes},
+               {"checksum", shard.checksum}};
+  if (shard.sources)
+    json["sources"] = {{"file", shard.sources->file}, {"checksum", shard.sources->checksum}};
+  return json;
+}
+
 Json split_json(const SplitEntry& split) {
   Json shards = Json::array();
-  for (const auto& shard : split.shards)
-    shards.push_back({{"file", shard.file},
-                      {"tokens", shard.tokens},
-                      {"documents", shard.documents},
-                      {"bytes", shard.bytes},
-                      {"checksum", shard.checksum}});
+  for (const auto& shard : split.shards) shards.push_back(shard_json(shard));
   return {{"tokens", split.tokens},
           {"documents", split.documents},
           {"text_bytes", split.text_bytes},
           {"shards", shards}};
 }
 
+// Corpora that do not say where their documents came from have no "sources".
+ShardEntry parse_shard(const Json& json) {
+  ShardEntry shard{json.at("file"), json.at("tokens"), json.at("documents"), json.at("bytes"),
+                   json.at("checksum")};
+  if (const auto sources = json.find("sources"); sources != json.end())
+    shard.sources = SourcesEntry{sources->at("file"), sources->at("checksum")};
+  return shard;
+}
+
 SplitEntry parse_split(const Json& json) {
   SplitEntry split{json.at("tokens"), json.at("documents"), json.at("text_bytes"), {}};
-  for (const auto& shard : json.at("shards"))
-    split.shards.push_back({shard.at("file"), shard.at("tokens"), shard.at("documents"),
-                            shard.at("bytes"), shard.at("checksum")});
+  for (const auto& shard : json.at("shards")) split.shards.push_back(parse_shard(shard));
   return split;
 }
 

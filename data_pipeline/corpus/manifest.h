@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,10 +14,17 @@ enum class Split { train, validation };
 inline constexpr std::array<Split, 2> all_splits = {Split::train, Split::validation};
 const char* name(Split split);
 
+struct SourcesEntry {
+  std::string file;      // relative to the corpus
+  std::string checksum;  // of its header, which vouches for the rest
+  friend bool operator==(const SourcesEntry&, const SourcesEntry&) = default;
+};
+
 struct ShardEntry {
   std::string file;  // relative to the corpus
   uint64_t tokens = 0, documents = 0, bytes = 0;
-  std::string checksum;  // of the shard's header, which vouches for the rest
+  std::string checksum;                      // of the shard's header, which vouches for the rest
+  std::optional<SourcesEntry> sources = {};  // where its documents came from (sources.h), if known
   friend bool operator==(const ShardEntry&, const ShardEntry&) = default;
 };
 

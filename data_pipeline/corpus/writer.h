@@ -5,9 +5,11 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "data_pipeline/corpus/manifest.h"
 #include "data_pipeline/corpus/shard.h"
+#include "data_pipeline/corpus/sources.h"
 
 namespace katman {
 
@@ -25,19 +27,25 @@ class CorpusWriter {
   // `manifest` comes with the tokenizer and the sources; the writer fills in the splits.
   CorpusWriter(std::string directory, Manifest manifest, ShardLimits limits = {});
 
-  // One document with its end-of-document token, made from `text_bytes` bytes of text.
-  void add(Split split, std::span<const uint32_t> tokens, uint64_t text_bytes);
+  // One document with its end-of-document token, made from `text_bytes` bytes of text. `source`
+  // says where it came from (sources.h); a shard of which no document says it gets no such file.
+  void add(Split split, std::span<const uint32_t> tokens, uint64_t text_bytes,
+           std::string_view source = {});
 
   // Completes the shards. The manifest is returned, not written: that is the caller's last act.
   Manifest finish();
 
  private:
+  struct OpenShard {
+    ShardWriter tokens;
+    SourcesWriter sources;
+  };
   void close_shard(Split split);
 
   std::string directory_;
   Manifest manifest_;
   ShardLimits limits_;
-  std::array<std::unique_ptr<ShardWriter>, 2> open_;  // [split]
+  std::array<std::unique_ptr<OpenShard>, 2> open_;  // [split]
 };
 
 }  // namespace katman

@@ -20,12 +20,23 @@ bool named_like_input(const fs::path& path) {
   return std::find(known.begin(), known.end(), name.extension().string()) != known.end();
 }
 
-void search(const fs::path& folder, std::vector<std::string>& found) {
+// The last part of a path as it was written: of "a/b/" and "./b" it is "b", of "." and "../.."
+// there is none.
+fs::path last_part(const fs::path& path) {
+  const fs::path normal = path.lexically_normal();
+  const fs::path last = normal.has_filename() ? normal.filename() : normal.parent_path().filename();
+  return last == "." || last == ".." ? fs::path() : last;
+}
+
+void search(const fs::path& folder, std::vector<InputFile>& found) {
+  const fs::path last = last_part(folder);
+
   size_t taken = 0, ignored = 0;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     if (!entry.is_regular_file()) continue;
     if (named_like_input(entry.path())) {
-      found.push_back(entry.path().string());
+      const fs::path below = entry.path().lexically_relative(folder);
+      found.push_back({entry.path().string(), (last / below).generic_string()});
       ++taken;
     } else {
       ++ignored;
@@ -42,18 +53,19 @@ void search(const fs::path& folder, std::vector<std::string>& found) {
 
 }  // namespace
 
-std::vector<std::string> list_inputs(const std::vector<std::string>& paths) {
+std::vector<InputFile> list_inputs(const std::vector<std::string>& paths) {
   require_usage(!paths.empty(), "there is nothing to read: name at least one file or directory");
-  std::vector<std::string> found;
+  std::vector<InputFile> found;
   for (const std::string& path : paths) {
     require_usage(fs::exists(path), "{} does not exist", path);
     if (fs::is_directory(path))
       search(path, found);
     else
-      found.push_back(path);
+      found.push_back({path, last_part(path).string()});
   }
-  std::sort(found.begin(), found.end());
-  found.erase(std::unique(found.begin(), found.end()), found.end());
+  std::ranges::stable_sort(found, {}, &InputFile::path);  // the first to name a file names it
+  const auto repeated = std::ranges::unique(found, {}, &InputFile::path);
+  found.erase(repeated.begin(), repeated.end());
   return found;
 }
 

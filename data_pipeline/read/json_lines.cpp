@@ -79,10 +79,12 @@ class JsonLinesReader : public CountingReader {
     if (text.value.size() > options_.max_page_bytes) return skip("page_too_large"), false;
     if (result.lone_surrogate) repaired("json_lone_surrogate");
     page.bytes = std::move(text.value);
-    page.url = url.found ? std::move(url.value) : fmt::format("{}:{}", path_, line_number_);
+    page.url.clear();
+    if (url.found) page.url.assign(url.value, 0, max_url_bytes);
     page.kind = PageKind::text;
     page.charset = "utf-8";
     page.offset = offset;
+    page.record = line_number_;
     return deliver(page), true;
   }
 

@@ -11,14 +11,19 @@ namespace katman {
 
 enum class PageKind { html, text };
 
+inline constexpr size_t max_url_bytes = 4096;
+
 // One document as it was found: bytes in whatever character set, not yet cleaned.
 struct Page {
-  std::string url;    // the record's target, or the path of the file
+  std::string url;    // what the record gives as its address, at most max_url_bytes of it; or empty
   std::string bytes;  // at most ReadOptions::max_page_bytes
   PageKind kind = PageKind::html;
   std::string
       charset;  // the label from the HTTP header ("utf-8" where the format says so), or empty
   uint64_t offset = 0;  // where it starts in the decompressed file, in bytes
+  // Its number in the file, from 1: of the record in WARC, of the line in JSON lines, of the first
+  // line in a text that gave several pages. 0: the file is the page.
+  uint64_t record = 0;
 };
 
 // Something wrong with one record of a file that could be read on.
@@ -66,9 +71,15 @@ class PageReader {
 // plain text. Throws Error for a file that cannot be opened or is none of these.
 std::unique_ptr<PageReader> open_pages(const std::string& path, const ReadOptions& options = {});
 
-// The files to read, sorted by name and each once: files as given, directories searched recursively
+// A file to read, and its name for people: from the last part of what they named on. Of `crawl/a`,
+// the file `crawl/a/b/c.html` is `a/b/c.html`; of `.`, it is `crawl/a/b/c.html`.
+struct InputFile {
+  std::string path, name;
+};
+
+// The files to read, sorted by path and each once: files as given, directories searched recursively
 // for names that end like a supported format (other files there are counted in the log). Throws
 // UsageError for a path that does not exist and for a directory with nothing to read.
-std::vector<std::string> list_inputs(const std::vector<std::string>& paths);
+std::vector<InputFile> list_inputs(const std::vector<std::string>& paths);
 
 }  // namespace katman

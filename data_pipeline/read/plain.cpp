@@ -22,7 +22,7 @@ class HtmlReader : public CountingReader {
       return false;
     }
     window_.check();
-    page = {path_, std::string(all), PageKind::html, "", 0};
+    page = {"", std::string(all), PageKind::html, "", 0, 0};
     window_.consume(all.size());
     return deliver(page), true;
   }
@@ -38,7 +38,14 @@ class TextReader : public CountingReader {
     const size_t most = std::min(options_.text_page_bytes, options_.max_page_bytes);
     const std::string_view ahead = window_.peek(most + 1);
     const size_t size = ahead.size() <= most ? ahead.size() : cut(ahead.substr(0, most));
-    page = {path_, std::string(ahead.substr(0, size)), PageKind::text, "", window_.offset()};
+    const bool whole = window_.offset() == 0 && size == ahead.size();
+    page = {"",
+            std::string(ahead.substr(0, size)),
+            PageKind::text,
+            "",
+            window_.offset(),
+            whole ? 0 : line_};
+    line_ += static_cast<uint64_t>(std::ranges::count(page.bytes, '\n'));
     window_.consume(size);
     return deliver(page), true;
   }
@@ -59,6 +66,8 @@ class TextReader : public CountingReader {
     for (int back = 0; back < 3 && end > 1 && (text[end - 1] & 0xc0) == 0x80; ++back) --end;
     return (text[end - 1] & 0x80) && end > 1 ? end - 1 : text.size();
   }
+
+  uint64_t line_ = 1;  // that the next page begins in
 };
 
 }  // namespace

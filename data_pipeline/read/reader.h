@@ -23,6 +23,7 @@ class CountingReader : public PageReader {
  protected:
   virtual bool find_next(Page& page) = 0;
 
+  uint64_t records() const { return counters_.records; }  // so far
   void deliver(const Page& page) {
     ++counters_.records;
     ++counters_.pages;

@@ -24,7 +24,7 @@ bool looks_like_html(std::string_view body) {
 std::string target(std::string_view url) {
   if (url.size() >= 2 && url.front() == '<' && url.back() == '>')
     url = url.substr(1, url.size() - 2);
-  return std::string(url);
+  return std::string(url.substr(0, max_url_bytes));
 }
 
 class WarcReader : public CountingReader {
@@ -86,6 +86,7 @@ class WarcReader : public CountingReader {
     const Kind kind = kind_of(header);
     page.url = target(header.find("warc-target-uri"));
     page.offset = offset;
+    page.record = records() + 1;
     const MediaType identified = parse_media_type(header.find("warc-identified-payload-type"));
     const size_t header_end = header.end;
     if (length > options_.max_page_bytes) return pass_over(offset, header_end, length, kind);

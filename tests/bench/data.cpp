@@ -33,10 +33,10 @@ double seconds_of(const std::function<void()>& act) {
   return processor_seconds() - begin;
 }
 
-void for_each_page(const std::vector<std::string>& files,
+void for_each_page(const std::vector<InputFile>& files,
                    const std::function<void(const Page&)>& use) {
-  for (const std::string& file : files) {
-    const auto reader = open_pages(file);
+  for (const InputFile& file : files) {
+    const auto reader = open_pages(file.path);
     for (Page page; reader->next(page);) use(page);
   }
 }

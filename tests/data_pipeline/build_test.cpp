@@ -89,7 +89,45 @@ TEST(Build, is_byte_identical_for_any_number_of_threads) {
     if (threads == 1) first = files;
     ASSERT_GT(files.size(), 6u) << "tokenizer, manifest, report and several shards";
     EXPECT_EQ(files, first) << threads << " threads";
+    EXPECT_TRUE(files.contains("train-00000.sources") && files.contains("train-00001.sources"));
   }
+}
+
+TEST(Build, says_where_every_document_came_from) {
+  TempDir dir;
+  write_inputs(dir);
+  dir.write("in/d/wet.warc",
+            "WARC/1.0\r\nWARC-Type: conversion\r\nWARC-Target-URI: http://wet.example/\r\n"
+            "Content-Length: " +
+                std::to_string(prose(2000).size()) + "\r\n\r\n" + prose(2000));
+  dir.write("in/d/page.html", web_page(2001));
+  dir.write("in/notes.txt", prose(2002));
+  dir.write("in/urls.jsonl",
+            nlohmann::json{{"text", prose(2003)}, {"url", "http://json.example/"}}.dump() + "\n");
+  const auto [ledger, manifest] = build(options_for(dir));
+  const Corpus corpus = Corpus::open(dir.file("corpus"));
+  corpus.verify();
+  const Tokenizer tokenizer = Tokenizer::load(corpus.tokenizer_path());
+  std::map<std::string, std::string> texts;  // by source
+  for (const Split split : all_splits)
+    for (uint64_t d = 0; d < corpus.documents(split); ++d) {
+      const auto ids = corpus.document(split, d);
+      texts[corpus.source(split, d)] =
+          tokenizer.decode(std::vector<uint32_t>(ids.begin(), ids.end() - 1));
+    }
+  EXPECT_EQ(texts.size(), ledger.kept) << "each has one of its own";
+  const auto expect = [&](const std::string& source, uint64_t number) {
+    ASSERT_TRUE(texts.contains(source)) << source;
+    const std::string begins = prose(number, 1);
+    EXPECT_NE(texts.at(source).find(begins.substr(0, begins.find('\n'))), std::string::npos)
+        << source << ": " << texts.at(source);
+  };
+  for (uint64_t i = 0; i < 55; ++i) expect(fmt::format("http://example.org/{}", i), i);
+  for (uint64_t i = 0; i < 29; ++i) expect(fmt::format("in/b.jsonl:{}", i + 1), 1000 + i);
+  expect("http://wet.example/", 2000);
+  expect("in/d/page.html", 2001);
+  expect("in/notes.txt", 2002);
+  expect("http://json.example/", 2003);
 }
 
 TEST(Build, decodes_to_the_clean_text_in_input_order) {
@@ -198,7 +236,10 @@ TEST(Build, leaves_an_existing_corpus_alone_unless_forced) {
   EXPECT_EQ(files_in(options.out), before);
   options.force = true;
   build(options);
-  EXPECT_EQ(files_in(options.out).count("train-00001.tokens"), 0u) << "old shards are gone";
+  for (const char* old : {"train-00001.tokens", "train-00001.sources"}) {
+    EXPECT_TRUE(before.contains(old));
+    EXPECT_FALSE(files_in(options.out).contains(old)) << "old shards are gone";
+  }
   Corpus::open(options.out).verify();
 }
 

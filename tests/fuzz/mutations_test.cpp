@@ -10,6 +10,7 @@
 #include "data_pipeline/clean/clean.h"
 #include "data_pipeline/corpus/manifest.h"
 #include "data_pipeline/corpus/shard.h"
+#include "data_pipeline/corpus/sources.h"
 #include "data_pipeline/tokenize/tokenizer.h"
 #include "orchestrator/control/spec.h"
 #include "parallel/checkpoint/manifest.h"
@@ -162,10 +163,17 @@ TEST(Mutations, of_token_shards_and_manifests_are_refused) {
   writer.finish();
   const auto open = [](const std::string& path) { Shard(path).verify(); };
   expect_sentences("shard", {read_file(dir.file("shard"))}, open, 1500);
+  SourcesWriter sources(dir.file("sources"));
+  for (int d = 0; d < 300; ++d) sources.add("http://a.example/" + std::to_string(d));
+  sources.finish();
+  expect_sentences(
+      "sources", {read_file(dir.file("sources"))},
+      [](const std::string& path) { Sources(path).verify(); }, 1500);
   Manifest manifest;
   manifest.tokenizer_file = "tokenizer.json";
   manifest.tokenizer_fingerprint = "t";
   manifest.split(Split::train) = {5, 1, 20, {{"train-00000.tokens", 5, 1, 4200, "00ff"}}};
+  manifest.split(Split::train).shards[0].sources = SourcesEntry{"train-00000.sources", "ff00"};
   const auto parse = [](const std::string& path) { parse_manifest(read_file(path), path); };
   expect_sentences("corpus.json", {to_json(manifest)}, parse, 2000);
 }

@@ -1,5 +1,7 @@
 #include "tests/support/corpus.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <vector>
 
@@ -24,7 +26,8 @@ void write_corpus(const TempDir& dir, uint32_t tokens, uint32_t document, uint64
     std::vector<uint32_t> ids;
     for (uint32_t id = first; id < std::min(tokens, first + document); ++id)
       ids.push_back(id_at(id));
-    writer.add(Split::train, ids, 4 * ids.size());
+    writer.add(Split::train, ids, 4 * ids.size(),
+               fmt::format("http://a.example/{}", first / document));
   }
   dir.write(manifest_file, to_json(writer.finish()));
 }

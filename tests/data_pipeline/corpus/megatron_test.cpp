@@ -117,6 +117,8 @@ TEST(Megatron, a_corpus_goes_out_and_comes_back_with_the_same_documents) {
   std::ranges::sort(want);
   std::ranges::sort(got);
   EXPECT_EQ(got, want);
+  EXPECT_EQ(there.source(Split::train, 0).find("a.jsonl:"), 0u);
+  EXPECT_FALSE(back.has_sources(Split::train)) << "that format does not say it";
   EXPECT_EQ(manifest.split(Split::train).text_bytes + manifest.split(Split::validation).text_bytes,
             there.manifest().split(Split::train).text_bytes);
 }

@@ -132,17 +132,72 @@ TEST(Pages, a_long_text_is_cut_at_a_blank_line_and_loses_nothing) {
   EXPECT_EQ(solid(joined), solid(text));
 }
 
+TEST(Pages, a_page_has_an_address_or_a_number_in_its_file) {
+  const TempDir dir;
+  const auto places = [](const WholeRead& read) {
+    std::vector<std::string> all;
+    for (const Page& page : read.pages) all.push_back(fmt::format("{}#{}", page.url, page.record));
+    return all;
+  };
+  using Places = std::vector<std::string>;
+  const std::string nameless =
+      "WARC/1.0\r\nWARC-Type: conversion\r\nContent-Length: 5\r\n\r\nHello\r\n\r\n";
+  EXPECT_EQ(places(read_pages(dir.write("a.warc", warc_response("<http://a.example/>", "<p>x</p>") +
+                                                      warc_response("http://b.example/", "") +
+                                                      nameless + wet_record("x")))),
+            (Places{"http://a.example/#1", "#3", "http://a.example/#4"}));
+  EXPECT_EQ(places(read_pages(
+                dir.write("a.jsonl",
+                          "{\"text\": \"a\", \"url\": \"u\"}\n\n{\"text\": \"b\"}\nbroken\n"
+                          "{\"text\": \"c\", \"url\": 3}\n{\"url\": \"\", \"text\": \"d\"}"))),
+            (Places{"u#1", "#3", "#5", "#6"}));
+  EXPECT_EQ(places(read_pages(dir.write("a.html", "<p>x"))), Places{"#0"});
+  EXPECT_EQ(places(read_pages(dir.write("a.txt", "one\ntwo\n"))), Places{"#0"});
+  const std::string lines =
+      std::string(60, 'x') + "\n\n" + std::string(60, 'y') + "\n\n" + std::string(9, 'z');
+  EXPECT_EQ(places(read_pages(dir.write("b.txt", lines), {.text_page_bytes = 64})),
+            (Places{"#1", "#3", "#5"}))
+      << "the lines that its pieces begin in";
+  const std::string url(1 << 20, 'u');
+  const WholeRead read =
+      read_pages(dir.write("c.jsonl", "{\"text\": \"a\", \"url\": \"" + url + "\"}"));
+  EXPECT_EQ(read.pages.at(0).url, url.substr(0, max_url_bytes));
+}
+
+std::vector<std::string> paths(const std::vector<InputFile>& files) {
+  std::vector<std::string> all;
+  for (const InputFile& file : files) all.push_back(file.path);
+  return all;
+}
+
 TEST(Inputs, directories_are_searched_and_files_taken_as_they_are) {
   const TempDir dir;
   for (const char* name : {"b/x.warc.gz", "a.html", "b/notes.doc", "b/.hidden.txt", "c.jsonl.zst"})
     dir.write(name, "x");
-  EXPECT_EQ(list_inputs({dir.path().string()}),
+  EXPECT_EQ(paths(list_inputs({dir.path().string()})),
             (std::vector<std::string>{dir.file("a.html"), dir.file("b/x.warc.gz"),
                                       dir.file("c.jsonl.zst")}));
   EXPECT_EQ(list_inputs({dir.file("b/notes.doc"), dir.file("b/notes.doc")}).size(), 1u);
   EXPECT_THROW(list_inputs({dir.file("nowhere")}), UsageError);
   dir.write("empty/readme.doc", "x");
   EXPECT_THROW(list_inputs({dir.file("empty")}), UsageError);
+}
+
+TEST(Inputs, files_are_called_by_what_was_named_and_not_by_where_it_lies) {
+  const TempDir dir;
+  dir.write("crawl/a/b/c.html", "x");
+  const auto name = [&](const std::string& path) {
+    const auto files = list_inputs({dir.file(path)});
+    EXPECT_EQ(files.size(), 1u);
+    return files.at(0).name;
+  };
+  for (const char* same : {"crawl", "crawl/", "crawl/a/..", "./crawl/."})
+    EXPECT_EQ(name(same), "crawl/a/b/c.html") << same;
+  EXPECT_EQ(name("crawl/a"), "a/b/c.html");
+  EXPECT_EQ(name("crawl/a/b/c.html"), "c.html");
+  EXPECT_EQ(list_inputs({dir.file("crawl"), dir.file("crawl/a")}).at(0).name, "crawl/a/b/c.html");
+  EXPECT_EQ(list_inputs({dir.file("crawl/a"), dir.file("crawl")}).at(0).name, "a/b/c.html")
+      << "the first to name a file names it";
 }
 
 }  // namespace
