@@ -14,7 +14,10 @@
 #include "data_pipeline/corpus/loader.h"
 #include "data_pipeline/corpus/permute.h"
 #include "orchestrator/cli/cli.h"
+#include "orchestrator/cli/data_show.h"
+#include "orchestrator/cli/excerpt.h"
 #include "orchestrator/cli/watch.h"
+#include "orchestrator/documents.h"
 
 namespace katman {
 namespace {
@@ -37,6 +40,8 @@ std::shared_ptr<DataOptions> add_input_options(CLI::App& command) {
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   command.add_option("--text-field", build.read.json_text_field, "where JSON lines keep the text")
+      ->capture_default_str();
+  command.add_option("--url-field", build.read.json_url_field, "where JSON lines keep the address")
       ->capture_default_str();
   command.add_option("--drop", build.clean.enable, "also drop by this rule")->type_name("RULE");
   command.add_option("--no-drop", build.clean.disable, "do not drop by this rule")
@@ -128,18 +133,6 @@ void add_train_tokenizer(CLI::App& data) {
   });
 }
 
-// The first bytes of a text, cut between characters, on one line.
-std::string excerpt(std::string text, size_t bytes) {
-  if (text.size() > bytes) {
-    while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xc0) == 0x80) --bytes;
-    text.resize(bytes);
-    text += " …";
-  }
-  for (size_t at = 0; (at = text.find('\n', at)) != std::string::npos; at += 3)
-    text.replace(at, 1, "⏎");
-  return text;
-}
-
 struct InspectOptions {
   std::string directory;
   uint64_t samples = 3, seed = 0;
@@ -164,13 +157,6 @@ void show_windows(const Corpus& corpus, const InspectOptions& options) {
   fmt::print("{}\n", nlohmann::json{{"samples", samples}}.dump());
 }
 
-std::string sample_text(const Corpus& corpus, const Tokenizer& tokenizer, Split split,
-                        uint64_t document) {
-  auto tokens = corpus.document(split, document);
-  if (!tokens.empty()) tokens.pop_back();  // end of document
-  return tokenizer.decode(std::vector<uint32_t>(tokens.begin(), tokens.end()));
-}
-
 void show(const Corpus& corpus, const InspectOptions& options) {
   const Manifest& manifest = corpus.manifest();
   const Tokenizer tokenizer = Tokenizer::load(corpus.tokenizer_path());
@@ -185,8 +171,9 @@ void show(const Corpus& corpus, const InspectOptions& options) {
                entry.shards.size());
     for (uint64_t i = 0; i < std::min(options.samples, entry.documents); ++i) {
       const uint64_t document = permute(i, entry.documents, Key(options.seed).at("inspect"));
-      fmt::print("  document {}: {}\n", document,
-                 excerpt(sample_text(corpus, tokenizer, split, document), 500));
+      const auto view = document_view(corpus, tokenizer, split, document);
+      fmt::print("  document {}, {}: {}\n", document, source_words(view),
+                 excerpt(view.at("text"), 500));
     }
   }
 }
@@ -230,6 +217,7 @@ void add_data(CLI::App& app) {
   add_build(*data);
   add_train_tokenizer(*data);
   add_inspect(*data);
+  add_show(*data);
   add_exchange(*data);
 }
 

@@ -10,12 +10,9 @@
 
 #include "core/error.h"
 #include "core/log.h"
-#include "data_pipeline/corpus/loader.h"
-#include "data_pipeline/corpus/skipped.h"
-#include "data_pipeline/tokenize/tokenizer.h"
 #include "orchestrator/control/spec.h"
+#include "orchestrator/documents.h"
 #include "orchestrator/run_data.h"
-#include "parallel/checkpoint/commit_log.h"
 #include "parallel/pipeline/draw.h"
 #include "parallel/pipeline/measure.h"
 #include "parallel/plan/plan.h"
@@ -49,16 +46,6 @@ Timeline read_timeline(const fs::path& directory) {
     if (!fs::exists(path)) return timeline;
     timeline.ranks.push_back(parse_spans(text_of(path), path.string()));
   }
-}
-
-// The samples that rollbacks of the run left out.
-Skipped left_out(const RunSpec& spec) {
-  const Files files;
-  CommitLog log(fs::path(spec.directory()) / "checkpoints", files);
-  log.refresh();
-  Skipped skipped;
-  for (const SkippedSamples& samples : log.skipped()) skipped.add(samples.first(), samples.count());
-  return skipped;
 }
 
 // What the fullest rank asks of its device, by what for. Where a run leaves the device open, as on
@@ -141,49 +128,19 @@ json ranks_view(const RunSpec& spec) {
 
 json batch_view(const RunSpec& spec, uint64_t step, uint64_t first, uint64_t count) {
   constexpr uint64_t most_samples = 64;
-  constexpr size_t shown_tokens = 64;
-  require_usage(!spec.has_finetune(), "{} is fine-tuned: its examples are lines of {}", spec.name(),
-                spec.finetune().train_size() ? spec.finetune().train(0) : "its files");
-  const Corpus corpus = Corpus::open(spec.data().corpus());
-  const TrainConfig config = train_config(spec, static_cast<int64_t>(corpus.manifest().vocabulary));
-  const auto batch = static_cast<uint64_t>(config.batch_sequences);
-  const auto sequence = static_cast<uint64_t>(config.model.sequence);
+  const RunSamples run(spec);
   require_usage(step < spec.steps(), "the run has {} steps; step {} is none of them", spec.steps(),
                 step);
-  require_usage(first < batch, "the batch has {} samples; {} is none of them", batch, first);
-  count = std::min({count, most_samples, batch - first});
-  const Loader loader(corpus, Split::train, config.model.sequence, spec.seed());
-  const Tokenizer tokenizer = Tokenizer::load(corpus.tokenizer_path());
-  const Skipped skipped = left_out(spec);
-
+  require_usage(first < run.batch(), "the batch has {} samples; {} is none of them", run.batch(),
+                first);
+  count = std::min({count, most_samples, run.batch() - first});
   json samples = json::array();
-  for (uint64_t i = first; i < first + count; ++i) {
-    const uint64_t index = skipped.nth(step * batch + i);
-    const uint64_t begin = loader.first_token(index), end = begin + sequence;
-    json documents = json::array();
-    for (uint64_t at = begin; at < end;) {
-      const Corpus::DocumentPlace place = corpus.document_at(Split::train, at);
-      const uint64_t here = std::min(end, place.end) - at;
-      std::vector<int32_t> ids(std::min<uint64_t>(here, shown_tokens));
-      corpus.copy(Split::train, at, ids);
-      documents.push_back(
-          {{"number", place.number},
-           {"shard", fs::path(place.shard).filename().string()},
-           {"tokens", here},
-           {"of", place.end - place.begin},
-           {"from", at - place.begin},
-           {"text", tokenizer.decode(std::vector<uint32_t>(ids.begin(), ids.end()))}});
-      at += here;
-    }
-    samples.push_back({{"index", index},
-                       {"epoch", index / loader.samples_per_epoch()},
-                       {"first_token", begin},
-                       {"documents", std::move(documents)}});
-  }
+  for (uint64_t i = first; i < first + count; ++i) samples.push_back(run.view(run.index(step, i)));
   return {{"step", step},
-          {"batch", batch},
-          {"sequence", sequence},
-          {"documents_of_corpus", corpus.documents(Split::train)},
+          {"batch", run.batch()},
+          {"sequence", run.sequence()},
+          {"documents_of_corpus", run.corpus().documents(Split::train)},
+          {"sources", run.corpus().has_sources(Split::train)},
           {"samples", std::move(samples)}};
 }
 

@@ -25,8 +25,8 @@ nlohmann::json timeline_view(const RunSpec& spec);
 // ranks.json as the run wrote it (orchestrator/observer.h).
 nlohmann::json ranks_view(const RunSpec& spec);
 
-// Which documents step `step` was trained on: samples [first, first + count) of its batch, each
-// with the pieces of documents in it and how those begin.
+// Which documents step `step` was trained on: samples [first, first + count) of its batch, as
+// orchestrator/documents.h tells them; "sources": whether the corpus says where they came from.
 nlohmann::json batch_view(const RunSpec& spec, uint64_t step, uint64_t first, uint64_t count);
 
 // What a spec would do: {"run_file", "parameters", "ranks", "tokens_per_step", "micro_batches",

@@ -160,11 +160,20 @@ TEST(Dashboard, shows_where_the_time_went_what_ranks_did_and_what_a_step_read) {
   EXPECT_EQ(batch.at("batch"), 8);
   ASSERT_EQ(batch.at("samples").size(), 2u);
   EXPECT_EQ(batch.at("samples").at(0).at("index"), 3 * 8 + 1);
+  EXPECT_EQ(batch.at("sources"), true);
   int tokens = 0;
-  for (const auto& piece : batch.at("samples").at(0).at("documents"))
+  for (const auto& piece : batch.at("samples").at(0).at("documents")) {
     tokens += piece.at("tokens").get<int>();
+    EXPECT_TRUE(piece.at("source").get<std::string>().starts_with("pages.jsonl:")) << piece;
+  }
   EXPECT_EQ(tokens, 32);
   EXPECT_EQ(browser.Get("/api/batch?run=seen&step=12")->status, 400);
+  const Result shown =
+      testing::run({katman(), "data", "show", "--run", small_run().path(service.directory("seen")),
+                    "--samples", "25-26", "--json"});
+  std::string lines;
+  for (const auto& sample : batch.at("samples")) lines += sample.dump() + "\n";
+  EXPECT_EQ(shown.output, lines) << "the command line says the same";
 }
 
 // A file of one viewer's and one operator's token.

@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "data_pipeline/corpus/loader.h"
 #include "parallel/checkpoint/commit_log.h"
+#include "tests/data_pipeline/tokenize/small_tokenizer.h"
 #include "tests/support/corpus.h"
 #include "tests/support/service.h"
 
@@ -14,6 +17,7 @@ namespace {
 
 constexpr uint32_t sequence = 32, batch = 4, steps = 110;
 constexpr uint32_t tokens = sequence * batch * 120 + 1;  // an epoch is a little longer than a run
+constexpr uint32_t document_tokens = 500;
 constexpr uint32_t poisoned_steps[] = {60, 90};
 
 // Tokens that a small model learns within a few steps; but one sample of step 60 and one of step 90
@@ -31,19 +35,20 @@ class PoisonedCorpus {
         if (at > begin && at < begin + sequence) return 16 + at * at % 47;
       return at % 16;
     });
+    small_tokenizer(Pattern::gpt2, 280).save(dir_.file("tokenizer.json"));  // to show them
   }
   std::string directory() const { return dir_.path().string(); }
 
  private:
   void write(const std::function<uint32_t(uint32_t)>& id_at) {
-    write_corpus(dir_, tokens, 500, tokens, 64, id_at);
+    write_corpus(dir_, tokens, document_tokens, tokens, 64, id_at);
   }
   TempDir dir_;
 };
 
 std::vector<std::string> sets(const PoisonedCorpus& corpus, std::vector<std::string> more) {
-  more.insert(more.end(), {"data.corpus=" + corpus.directory(), "steps=" + std::to_string(steps),
-                           "data.batch_tokens=" + std::to_string(sequence * batch),
+  more.insert(more.end(), {"data.corpus=" + corpus.directory(), fmt::format("steps={}", steps),
+                           fmt::format("data.batch_tokens={}", sequence * batch),
                            "checkpoint.every_steps=10", "learning_rate.kind=CONSTANT"});
   return more;
 }
@@ -62,6 +67,32 @@ std::vector<std::string> rollbacks(const Service& service, const std::string& ru
   return told;
 }
 
+// From the numbers that a rollback tells to the documents: what was left out is shown, and in its
+// step the samples that came instead.
+void expect_shown_documents(const std::string& run_directory, const PoisonedCorpus& poisoned) {
+  const Corpus corpus = Corpus::open(poisoned.directory());
+  const Loader loader(corpus, Split::train, sequence, 7);
+  const auto shown = [&](const std::string& option, const std::string& which) {
+    const Result result =
+        run({katman(), "data", "show", "--run", run_directory, option, which, "--json"});
+    EXPECT_EQ(result.status, 0) << result.output;
+    std::istringstream lines(result.output);
+    std::vector<uint64_t> samples;
+    for (std::string line; std::getline(lines, line);) {
+      const auto sample = nlohmann::json::parse(line);
+      samples.push_back(sample.at("index"));
+      const auto& piece = sample.at("documents").at(0);
+      const uint64_t document = loader.first_token(samples.back()) / document_tokens;
+      EXPECT_EQ(piece.at("number"), document);
+      EXPECT_EQ(piece.at("source"), fmt::format("http://a.example/{}", document));
+    }
+    return samples;
+  };
+  EXPECT_EQ(shown("--samples", "240-243"), (std::vector<uint64_t>{240, 241, 242, 243}));
+  EXPECT_EQ(shown("--step", "59"), (std::vector<uint64_t>{236, 237, 238, 239}));
+  EXPECT_EQ(shown("--step", "60"), (std::vector<uint64_t>{244, 245, 246, 247}));
+}
+
 TEST(Recovery, a_loss_that_leaps_is_rolled_back_and_the_data_that_led_there_left_out) {
   const PoisonedCorpus corpus;
   Service service("leaps");
@@ -75,6 +106,8 @@ TEST(Recovery, a_loss_that_leaps_is_rolled_back_and_the_data_that_led_there_left
   // Step 89 is the one that would have been step 90: a batch was left out.
   EXPECT_TRUE(told[1].starts_with("to step 80: after step 90, the loss was")) << told[1];
   EXPECT_NE(told[1].find("samples 360 to 363 are left out"), std::string::npos) << told[1];
+
+  expect_shown_documents(small_run().path(service.directory("a")), corpus);
 
   expect_every_step_once(service, "a", steps);
   SeriesRequest request;

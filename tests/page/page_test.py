@@ -28,6 +28,10 @@ checkpoint {{ every_steps: {every} }} mesh {{ {mesh} }} device {{ threads: 1 }}
 """
 
 
+# Of two thirds of the pages: an address, and what somebody would like to be one.
+SOURCES = ["https://a.example/{}?q=<b>1</b>", "javascript:alert({})//<img src=x onerror=alert(1)>"]
+
+
 class Service:
     """An orchestrator with a directory and a corpus of its own."""
 
@@ -37,8 +41,9 @@ class Service:
         words = random.Random(7)
         self.lexicon = ["".join(words.choices("abcdefghijklmnopqrstuvwxyz", k=words.randint(2, 8))) for _ in range(300)]
         with open(self.data / "pages.jsonl", "w") as out:
-            for _ in range(60):
-                out.write(json.dumps({"text": " ".join(words.choices(self.lexicon, k=400))}) + "\n")
+            for i in range(60):
+                source = {} if i % 3 == 0 else {"url": SOURCES[i % 3 - 1].format(i)}
+                out.write(json.dumps({"text": " ".join(words.choices(self.lexicon, k=400)), **source}) + "\n")
         self.corpus = str(self.data / "corpus")
         self.katman("data", "build", "--out", self.corpus, "--vocabulary", "300", "--validation", "0.1", str(self.data / "pages.jsonl"))
         self.start()
@@ -255,7 +260,33 @@ class PageTest(unittest.TestCase):
         text = self.browser.until("(document.querySelector('.document p') || {}).innerText")
         known = sum(word in self.service.lexicon for word in text.rstrip("…").split()[1:-1])
         self.assertGreater(known, 3, text)
+        self.check_sources()
         self.assertEqual(self.browser.errors, [])
+
+    def check_sources(self):
+        """Of each piece in some steps: what the corpus says, a link if it is an address of the web, never markup."""
+        kinds = {"link": 0, "hostile": 0, "place": 0}
+        for step in range(4):
+            self.browser.fill("#step", str(step))
+            self.browser.until(f"/^sample {8 * step} /.test((document.querySelector('.sample h3') || {{}}).textContent)")
+            self.check_sources_of_step(step, kinds)
+        self.assertTrue(all(kinds.values()), kinds)
+        self.assertEqual(self.browser.js("document.querySelectorAll('.sample img, .sample b').length"), 0)
+
+    def check_sources_of_step(self, step, kinds):
+        sources = self.browser.js("[...document.querySelectorAll('.document .source')].map(node => [node.tagName, node.textContent, node.getAttribute('href'), node.rel || ''])")
+        batch = self.browser.js(f"fetch('api/batch?run=staged&step={step}&first=0&count=8').then(reply => reply.json())")
+        told = [piece["source"] for sample in batch["samples"] for piece in sample["documents"]]
+        self.assertEqual([text for _, text, _, _ in sources], told)
+        for tag, text, href, rel in sources:
+            if text.startswith("https://a.example/"):
+                kinds["link"] += 1
+                self.assertEqual((tag, href), ("A", text.replace("<", "%3C").replace(">", "%3E")))
+                self.assertIn("noopener", rel)
+            else:
+                kinds["hostile" if text.startswith("javascript:") else "place"] += 1
+                self.assertEqual((tag, href), ("SPAN", None))
+                self.assertRegex(text, r"^javascript:alert\(\d+\)//<img|^pages\.jsonl:\d+$")
 
     def test_5_a_checkpoint_is_read_back_goes_on_under_another_layout_and_answers(self):
         self.service.submit("saved", mesh="pp: 2", steps=60, every=30)
