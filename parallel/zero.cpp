@@ -36,10 +36,28 @@ Zero::Slice Zero::make_slice(Bucket& bucket) {
     if (param->replicated && sequence_parallel_) slice.replicated.push_back(param);
     if (param->tied) slice.tied.push_back(param);
   }
-  for (const Part& part : parts(slice))
-    if (counted_here(*part.param))
-      slice.countable.push_back(slice.grad.slice(part.slice_begin, part.end - part.begin));
+  slice.countable = countable_ranges(slice);
   return slice;
+}
+
+// Neighbours are one range: between them lie zeros.
+std::vector<Tensor> Zero::countable_ranges(const Slice& slice) const {
+  std::vector<Tensor> ranges;
+  int64_t begin = 0, end = 0;  // of the range that may still grow
+  const auto close = [&] {
+    if (end > begin) ranges.push_back(slice.grad.slice(begin, end - begin));
+    begin = end = 0;
+  };
+  for (const Part& part : parts(slice)) {
+    if (!counted_here(*part.param)) {
+      close();
+      continue;
+    }
+    if (end == begin) begin = part.slice_begin;
+    end = part.slice_begin + part.end - part.begin;
+  }
+  close();
+  return ranges;
 }
 
 void Zero::initialise(Key seed) {

@@ -70,6 +70,7 @@ class Zero {
   Slice make_slice(Bucket& bucket);
   std::vector<Part> parts(const Slice& slice) const;
   bool counted_here(const Param& param) const;
+  std::vector<Tensor> countable_ranges(const Slice& slice) const;
   void start(Slice& slice);
   void sum_replicated(const Slice& slice);
   void sum_tied(const Slice& slice);
