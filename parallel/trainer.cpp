@@ -46,6 +46,8 @@ struct Trainer::Parts {
   std::unique_ptr<Zero> zero;
   Vote vote;
   Tensor unheard;  // f32 [1], the loss on ranks that do not answer for it
+  DeviceClock& clock;
+  std::vector<TimedAction> last_pass;  // of training
   std::vector<Span> timeline;
   int64_t next_step = 0, skipped_in_a_row = 0;
 
@@ -58,7 +60,8 @@ struct Trainer::Parts {
         samples(std::move(s)),
         context{b, *groups.tp, c.precision, c.sequence_parallel, Key(c.seed), c.lora, c.fp8},
         vote(b, w),
-        unheard(b.zeros({1}, DType::f32)) {
+        unheard(b.zeros({1}, DType::f32)),
+        clock(clock_of(b.queue())) {
     build_stages();
     if (config.lora.rank)
       params.freeze([](const Param& param) {
@@ -108,10 +111,10 @@ struct Trainer::Parts {
 
   // Runs `program` over my part of the sequences and returns how many tokens (or examples) I answer
   // for.
-  int64_t run_pass(const Program& program, const Pass& pass, Clock::time_point begin) {
+  int64_t run_pass(const Program& program, const Pass& pass) {
     for (ModelStage& stage : stages) stage.begin(pass);
-    auto spans = run(program, work, *groups.pp, begin);
-    if (pass.training) timeline = std::move(spans);
+    auto actions = run(program, work, *groups.pp, clock);
+    if (pass.training) last_pass = std::move(actions);
     return heard() ? stages.back().counted() : 0;
   }
   Tensor my_loss_sum() { return heard() ? vote.loss_sum() : unheard; }
@@ -127,14 +130,14 @@ struct Trainer::Parts {
   }
 
   // Returns how many tokens I answer for; the loss and the squared norm are on the ballot.
-  int64_t gradients(Clock::time_point begin) {
+  int64_t gradients() {
     auto micros = my_part(batches.first(next_step), batches.sequences(next_step));
     const Program& program = training_program(static_cast<int>(micros.size()));
     params.zero_grads(backend);
     vote.clear();
     completion->begin();
     const Pass pass{samples, std::move(micros), true, my_loss_sum()};
-    const int64_t counted = run_pass(program, pass, begin);
+    const int64_t counted = run_pass(program, pass);
     zero->finish_reduce();
     zero->square_norm(vote.squared_norm());
     return counted;
@@ -185,7 +188,11 @@ Trainer::~Trainer() = default;
 StepReport Trainer::step(Wishes mine) {
   Parts& p = *parts_;
   const auto begin = Clock::now();
-  const Verdict verdict = p.vote.collect(p.gradients(begin), mine);
+  const auto begin_on_device = p.clock.moment();
+  const Verdict verdict = p.vote.collect(p.gradients(), mine);
+  // The vote has waited for the device: nothing here waits any more.
+  p.timeline = spans_of(p.last_pass, p.clock, *begin_on_device);
+  p.last_pass.clear();
   require(verdict.tokens > 0, "no token of step {} counts: its batch has only masked targets",
           p.next_step);
   StepReport report;
@@ -212,7 +219,7 @@ StepReport Trainer::step(Wishes mine) {
 }
 
 void Trainer::rehearse_step() {
-  parts_->gradients(Clock::now());
+  parts_->gradients();
   parts_->zero->update(parts_->next_step++, 0, 0);
 }
 
@@ -231,7 +238,7 @@ Trainer::Examination Trainer::examine(const Samples& samples, int64_t first, int
   if (p.config.task)
     pass.scores =
         p.backend.zeros({count / p.sequences_per_example(), p.config.task->outputs()}, DType::f32);
-  const int64_t counted = p.run_pass(program, pass, Clock::now());
+  const int64_t counted = p.run_pass(program, pass);
   Examination found{p.vote.collect(counted, {}).loss(), p.everyones(pass.scores)};
   return found;
 }

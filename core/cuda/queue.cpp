@@ -37,12 +37,13 @@ void sum_as(cudaStream_t stream, std::span<const std::byte* const> parts, int64_
 }  // namespace
 
 struct CudaQueue::Events {
-  std::mutex mutex;
-  std::vector<std::unique_ptr<Event>> idle;
+  const bool timed;
+  std::mutex mutex = {};
+  std::vector<std::unique_ptr<Event>> idle = {};
 
   std::unique_ptr<Event> take() {
     const std::lock_guard lock(mutex);
-    if (idle.empty()) return std::make_unique<Event>();
+    if (idle.empty()) return std::make_unique<Event>(timed);
     auto event = std::move(idle.back());
     idle.pop_back();
     return event;
@@ -53,19 +54,34 @@ struct CudaQueue::Events {
   }
 };
 
-class CudaQueue::CudaPoint : public DeviceQueue::Point {
+// An event in a stream, for as long as somebody may ask for it.
+class CudaQueue::Recorded {
  public:
-  CudaPoint(std::shared_ptr<Events> events, cudaStream_t stream)
+  Recorded(std::shared_ptr<Events> events, cudaStream_t stream)
       : events_(std::move(events)), event_(events_->take()) {
     event_->record(stream);
   }
-  ~CudaPoint() override { events_->give_back(std::move(event_)); }
-  bool reached() const override { return cudaEventQuery(*event_) != cudaErrorNotReady; }
-  const Event& event() const { return *event_; }
+  ~Recorded() { events_->give_back(std::move(event_)); }
+  Recorded(const Recorded&) = delete;
+  Recorded& operator=(const Recorded&) = delete;
+  const Event& operator*() const { return *event_; }
 
  private:
   std::shared_ptr<Events> events_;
   std::unique_ptr<Event> event_;
+};
+
+struct CudaQueue::CudaPoint : DeviceQueue::Point {
+  CudaPoint(std::shared_ptr<Events> events, cudaStream_t stream)
+      : event(std::move(events), stream) {}
+  bool reached() const override { return cudaEventQuery(*event) != cudaErrorNotReady; }
+  Recorded event;
+};
+
+struct CudaQueue::CudaMoment : DeviceClock::Moment {
+  CudaMoment(std::shared_ptr<Events> events, cudaStream_t stream)
+      : event(std::move(events), stream) {}
+  Recorded event;
 };
 
 CudaQueue::CudaQueue(const CudaDevice& device)
@@ -73,22 +89,36 @@ CudaQueue::CudaQueue(const CudaDevice& device)
       own_(std::in_place),
       stream_(*own_),
       staging_(make_pinned_pool(device_)),
-      events_(std::make_shared<Events>()) {}
+      events_(std::make_shared<Events>(false)),
+      timed_events_(std::make_shared<Events>(true)) {}
 
 CudaQueue::CudaQueue(const CudaDevice& device, cudaStream_t stream)
     : device_(device),
       stream_(stream),
       staging_(make_pinned_pool(device_)),
-      events_(std::make_shared<Events>()) {}
+      events_(std::make_shared<Events>(false)),
+      timed_events_(std::make_shared<Events>(true)) {}
 
 DeviceQueue::Mark CudaQueue::mark() {
   device_.use();
   return std::make_shared<CudaPoint>(events_, stream_);
 }
 
+DeviceClock::At CudaQueue::moment() {
+  device_.use();
+  return std::make_shared<CudaMoment>(timed_events_, stream_);
+}
+
+double CudaQueue::seconds_between(const Moment& from, const Moment& to) {
+  device_.use();
+  const Event &begin = *static_cast<const CudaMoment&>(from).event,
+              &end = *static_cast<const CudaMoment&>(to).event;
+  return end.ms_since(begin) * 1e-3;
+}
+
 void CudaQueue::wait(const Mark& mark) {
   device_.use();
-  if (mark) static_cast<const CudaPoint&>(*mark).event().hold_back(stream_);
+  if (mark) (*static_cast<const CudaPoint&>(*mark).event).hold_back(stream_);
 }
 
 void CudaQueue::sync() {

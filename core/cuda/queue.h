@@ -5,11 +5,12 @@
 #include <optional>
 
 #include "core/cuda/device.h"
+#include "core/device_clock.h"
 #include "core/device_queue.h"
 
 namespace katman {
 
-class CudaQueue : public DeviceQueue {
+class CudaQueue : public DeviceQueue, public DeviceClock {
  public:
   explicit CudaQueue(const CudaDevice& device);              // a stream of its own
   CudaQueue(const CudaDevice& device, cudaStream_t stream);  // one that outlives it
@@ -25,17 +26,21 @@ class CudaQueue : public DeviceQueue {
   std::unique_ptr<DeviceQueue> beside() override { return std::make_unique<CudaQueue>(device_); }
   void* native() override { return stream_; }
   std::string device() const override;
+  At moment() override;
+  double seconds_between(const Moment& from, const Moment& to) override;
 
  private:
   // Events that were reached are used again: creating one takes as long as a kernel.
   struct Events;
-  class CudaPoint;
+  class Recorded;
+  struct CudaPoint;
+  struct CudaMoment;
 
   CudaDevice device_;
   std::optional<Stream> own_;
   cudaStream_t stream_;
   Pool staging_;
-  std::shared_ptr<Events> events_;
+  std::shared_ptr<Events> events_, timed_events_;
 };
 
 }  // namespace katman

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <exception>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -54,7 +55,7 @@ Timeline measure(const Schedule& compute, int micros, const Costs& costs) {
   ThreadWorld world(ranks);
   Timeline timeline;
   timeline.ranks.resize(schedule.size());
-  const auto rank_main = [&](int rank, std::chrono::steady_clock::time_point begin) {
+  const auto rank_main = [&](int rank, const DeviceClock::Moment& begin) {
     const auto comm = world.comm(rank);
     std::vector<std::unique_ptr<StageWork>> stages;
     std::vector<StageWork*> pointers;
@@ -62,12 +63,14 @@ Timeline measure(const Schedule& compute, int micros, const Costs& costs) {
       pointers.push_back(stages.emplace_back(std::make_unique<SleepingStage>(stage, costs)).get());
     comm->barrier();
     const auto r = static_cast<size_t>(rank);
-    timeline.ranks[r] = run(schedule[r], pointers, *comm, begin);
+    timeline.ranks[r] =
+        spans_of(run(schedule[r], pointers, *comm, host_clock()), host_clock(), begin);
   };
   {
-    const auto begin = std::chrono::steady_clock::now();
+    const auto begin = host_clock().moment();
     std::vector<std::jthread> threads;
-    for (int rank = 0; rank < ranks; ++rank) threads.emplace_back(rank_main, rank, begin);
+    for (int rank = 0; rank < ranks; ++rank)
+      threads.emplace_back(rank_main, rank, std::cref(*begin));
   }
   return timeline;
 }

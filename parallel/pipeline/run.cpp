@@ -13,24 +13,23 @@ constexpr size_t max_sends = 4;
 class Runner {
  public:
   Runner(const Program& program, const std::vector<StageWork*>& stages, Comm& pp,
-         std::chrono::steady_clock::time_point begin)
+         DeviceClock& clock)
       : program_(program),
         stages_(stages),
         pp_(pp),
         last_stage_(static_cast<int>(stages.size()) * pp.size() - 1),
-        begin_(begin) {}
+        clock_(clock) {}
 
-  std::vector<Span> run() {
-    spans_.reserve(2 * program_.size());
+  std::vector<TimedAction> run() {
+    done_.reserve(2 * program_.size());
     for (size_t i = 0; i < program_.size(); ++i) {
       post_receives_around(i);
-      const double start = now();
+      begin_ = clock_.moment();
       perform(program_[i]);
-      spans_.push_back({program_[i], start + waited_s_, now()});
-      waited_s_ = 0;
+      done_.push_back({program_[i], begin_, clock_.moment()});
     }
     while (!sends_.empty()) finish_send();
-    return std::move(spans_);
+    return std::move(done_);
   }
 
  private:
@@ -40,9 +39,6 @@ class Runner {
   };
   using Inbox = std::map<std::pair<int, int>, Incoming>;  // (stage, micro) that will use it
 
-  double now() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
-  }
   StageWork& stage(const Action& a) { return *stages_[static_cast<size_t>(a.stage / pp_.size())]; }
   Inbox& inbox(Do what) { return what == Do::recv_act || what == Do::forward ? acts_ : grads_; }
 
@@ -71,11 +67,11 @@ class Runner {
     if (at_end) return {};
     auto node = inbox(a.what).extract({a.stage, a.micro});
     require(!node.empty(), "{} was not sent what it needs", to_string(a));
-    const double start = now();
     node.mapped().work.wait();
-    waited_s_ = now() - start;
+    const auto arrived = clock_.moment();
     const Do received = a.what == Do::forward ? Do::recv_act : Do::recv_grad;
-    spans_.push_back({{received, a.stage, a.micro}, start, start + waited_s_});
+    done_.push_back({{received, a.stage, a.micro}, begin_, arrived});
+    begin_ = arrived;
     return std::move(node.mapped().tensor);
   }
 
@@ -128,20 +124,29 @@ class Runner {
   const std::vector<StageWork*>& stages_;  // [chunk]
   Comm& pp_;
   int last_stage_;
-  std::chrono::steady_clock::time_point begin_;
+  DeviceClock& clock_;
   size_t posted_ = 0;  // receives before this one are posted
   Inbox acts_, grads_;
   std::map<std::pair<int, int>, Tensor> outbox_;  // (stage, micro) that will use it
   std::deque<Incoming> sends_;
-  std::vector<Span> spans_;
-  double waited_s_ = 0;  // of the action under way, for its input
+  std::vector<TimedAction> done_;
+  DeviceClock::At begin_;  // of the action under way, its input waited for
 };
 
 }  // namespace
 
-std::vector<Span> run(const Program& program, const std::vector<StageWork*>& stages, Comm& pp,
-                      std::chrono::steady_clock::time_point begin) {
-  return Runner(program, stages, pp, begin).run();
+std::vector<Span> spans_of(const std::vector<TimedAction>& actions, DeviceClock& clock,
+                           const DeviceClock::Moment& begin) {
+  std::vector<Span> spans;
+  for (const TimedAction& done : actions)
+    spans.push_back({done.action, clock.seconds_between(begin, *done.begin),
+                     clock.seconds_between(begin, *done.end)});
+  return spans;
+}
+
+std::vector<TimedAction> run(const Program& program, const std::vector<StageWork*>& stages,
+                             Comm& pp, DeviceClock& clock) {
+  return Runner(program, stages, pp, clock).run();
 }
 
 }  // namespace katman

@@ -1,11 +1,10 @@
 // The loop that obeys a program.
 #pragma once
 
-#include <chrono>
-#include <functional>
 #include <vector>
 
 #include "core/comm.h"
+#include "core/device_clock.h"
 #include "core/tensor.h"
 #include "parallel/pipeline/schedule.h"
 #include "parallel/pipeline/timeline.h"
@@ -29,10 +28,20 @@ class StageWork {
   virtual void reduce() = 0;
 };
 
+// An action between two moments of the queue that its work was enqueued on.
+struct TimedAction {
+  Action action;
+  DeviceClock::At begin, end;
+};
+// In seconds since `begin`. Blocks until the device has got so far.
+std::vector<Span> spans_of(const std::vector<TimedAction>& actions, DeviceClock& clock,
+                           const DeviceClock::Moment& begin);
+
 // Runs this rank's program. stages: [chunk], stage s being chunk s / pp.size(). Receives are posted
 // one computation ahead and waited for where their tensor is used; sends are waited for once
-// `max_sends` newer ones are under way. Returns a span for every action, timed since `begin`.
-std::vector<Span> run(const Program& program, const std::vector<StageWork*>& stages, Comm& pp,
-                      std::chrono::steady_clock::time_point begin);
+// `max_sends` newer ones are under way. Returns every action as the device computes it, and for
+// every receive how long the device stands waiting for it.
+std::vector<TimedAction> run(const Program& program, const std::vector<StageWork*>& stages,
+                             Comm& pp, DeviceClock& clock);
 
 }  // namespace katman

@@ -1,5 +1,6 @@
 #include "tests/support/far_queue.h"
 
+#include <chrono>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -31,6 +32,11 @@ class FarPoint : public DeviceQueue::Point {
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   bool reached_ = false;
+};
+
+struct FarMoment : DeviceClock::Moment {
+  FarPoint come;
+  std::chrono::steady_clock::time_point at = {};
 };
 
 }  // namespace
@@ -74,6 +80,24 @@ DeviceQueue::Mark FarQueue::mark() {
 
 void FarQueue::wait(const Mark& mark) {
   if (mark) enqueue([mark] { static_cast<const FarPoint&>(*mark).wait(); });
+}
+
+DeviceClock::At FarQueue::moment() {
+  auto moment = std::make_shared<FarMoment>();
+  enqueue([moment] {
+    moment->at = std::chrono::steady_clock::now();
+    moment->come.reach();
+  });
+  return moment;
+}
+
+double FarQueue::seconds_between(const Moment& from, const Moment& to) {
+  const auto time = [](const Moment& moment) {
+    const auto& far = static_cast<const FarMoment&>(moment);
+    far.come.wait();
+    return far.at;
+  };
+  return std::chrono::duration<double>(time(to) - time(from)).count();
 }
 
 void FarQueue::sync() {

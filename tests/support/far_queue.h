@@ -7,13 +7,14 @@
 #include <string>
 #include <thread>
 
+#include "core/device_clock.h"
 #include "core/device_queue.h"
 
 namespace katman::testing {
 
 // Work in order on a thread of its own, and what communicators may ask of it. What an operation
 // throws is thrown again by the next sync().
-class FarQueue : public DeviceQueue {
+class FarQueue : public DeviceQueue, public DeviceClock {
  public:
   FarQueue();
   ~FarQueue() override;  // after the work that is queued
@@ -30,6 +31,8 @@ class FarQueue : public DeviceQueue {
   Pool& staging() override { return staging_; }
   std::unique_ptr<DeviceQueue> beside() override { return std::make_unique<FarQueue>(); }
   void* native() override { return this; }
+  At moment() override;
+  double seconds_between(const Moment& from, const Moment& to) override;
 
  private:
   void work(std::stop_token stop);

@@ -2,14 +2,19 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
+#include "parallel/comm/alone.h"
 #include "parallel/pipeline/check.h"
 #include "parallel/pipeline/measure.h"
 #include "parallel/pipeline/transfers.h"
 #include "tests/support/comm_conformance.h"
+#include "tests/support/far_queue.h"
 #include "tests/support/ranks.h"
 
 namespace katman::testing {
 namespace {
+using namespace std::chrono_literals;
 
 // A stage that computes with numbers: forward adds its number + 1, the gradient is doubled, so that
 // every result says which way it has come.
@@ -74,7 +79,7 @@ TEST(Run, every_value_arrives_where_it_belongs_on_every_schedule) {
             stages.emplace_back(chunk * ranks + pp.rank(), ranks * chunks, micros);
           std::vector<StageWork*> work;
           for (auto& stage : stages) work.push_back(&stage);
-          run(schedule[static_cast<size_t>(pp.rank())], work, pp, std::chrono::steady_clock::now());
+          run(schedule[static_cast<size_t>(pp.rank())], work, pp, host_clock());
           for (const auto& stage : stages) stage.expect_all(repro);
         });
       }
@@ -92,6 +97,44 @@ TEST(Run, records_every_action_in_order_of_time) {
         continue;
       EXPECT_LE(spans[i - 1].end_s, spans[i].start_s + 1e-12);
     }
+}
+
+// A stage on a device that takes its time, whose host has enqueued everything at once.
+class DistantStage : public StageWork {
+ public:
+  explicit DistantStage(FarQueue& queue) : queue_(queue) {}
+  Tensor forward(int, const Tensor&) override { return take(5ms); }
+  Tensor backward(int, const Tensor&, bool) override { return take(10ms); }
+  void backward_weight(int) override {}
+  Tensor empty_activation(int) override { return {}; }
+  void reduce() override {}
+
+ private:
+  Tensor take(std::chrono::milliseconds time) {
+    queue_.enqueue([time] { std::this_thread::sleep_for(time); });
+    return {};
+  }
+  FarQueue& queue_;
+};
+
+TEST(Run, times_what_the_device_does_and_not_what_the_host_asks_for) {
+  FarQueue queue;
+  DistantStage stage(queue);
+  const auto alone = make_comm_of_one(queue, "alone");
+  DeviceClock& clock = clock_of(queue);
+  queue.enqueue([] { std::this_thread::sleep_for(20ms); });  // of the step before: not in this one
+  const auto begin = clock.moment();
+  const auto actions = run(with_comms(gpipe(1, 3))[0], {&stage}, *alone, clock);
+  double reached = 0;
+  for (const Span& span : spans_of(actions, clock, *begin)) {
+    const double least = span.action.what == Do::forward    ? 0.005
+                         : span.action.what == Do::backward ? 0.010
+                                                            : 0;
+    EXPECT_GE(span.end_s - span.start_s, least);
+    EXPECT_GE(span.start_s, reached);
+    reached = span.end_s;
+  }
+  EXPECT_GE(reached, 3 * 0.015);
 }
 
 TEST(Run, a_measured_timeline_gives_back_the_costs_it_had) {
