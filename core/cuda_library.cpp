@@ -3,7 +3,10 @@
 #include <dlfcn.h>
 
 #include <charconv>
+#include <mutex>
 #include <system_error>
+
+#include "core/log.h"
 
 namespace katman {
 
@@ -25,15 +28,39 @@ CudaLibrary::CudaLibrary(const std::filesystem::path& file)
          file.string(), dlerror());
 }
 
-CudaLibrary CudaLibrary::beside_me(const char* name) {
-  const auto here = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+namespace {
+
+namespace fs = std::filesystem;
+
+std::optional<fs::path> find_beside_me(const char* name) {
+  const auto here = fs::read_symlink("/proc/self/exe").parent_path();
   for (const auto& file : {here / name, here.parent_path() / "lib/katman" / name})
-    if (std::filesystem::exists(file)) return CudaLibrary(file);
+    if (fs::exists(file)) return file;
+  return {};
+}
+
+}  // namespace
+
+CudaLibrary CudaLibrary::beside_me() {
+  if (const auto file = find_beside_me("libkatman_cuda_cudnn.so")) {
+    try {
+      return CudaLibrary(*file);
+    } catch (const Error& error) {
+      static std::once_flag told;
+      std::call_once(told, [&] {
+        spdlog::info("attention on a GPU does without cuDNN, which is fastest: {}", error.what());
+      });
+    }
+  }
+  return beside_me("libkatman_cuda.so");
+}
+
+CudaLibrary CudaLibrary::beside_me(const char* name) {
+  if (const auto file = find_beside_me(name)) return CudaLibrary(*file);
   fail(
       "no {} beside this program ({}): it was built where there was no CUDA toolkit, so it "
-      "computes "
-      "on the CPU only",
-      name, here.string());
+      "computes on the CPU only",
+      name, fs::read_symlink("/proc/self/exe").parent_path().string());
 }
 
 void* CudaLibrary::symbol(const char* name) const {
@@ -60,6 +87,20 @@ CudaDeviceInfo CudaLibrary::describe(int device) const {
 
 int CudaLibrary::runtime_version() const {
   return reinterpret_cast<CountDevices*>(symbol(version_name))();
+}
+
+std::string CudaLibrary::fused_attention() const {
+  std::string name;
+  reinterpret_cast<FusedAttentionName*>(symbol(fused_attention_name))(&name);
+  return name;
+}
+
+void CudaLibrary::start_trace() const { reinterpret_cast<StartTrace*>(symbol(start_trace_name))(); }
+
+std::vector<CudaActivity> CudaLibrary::finish_trace() const {
+  std::vector<CudaActivity> activities;
+  reinterpret_cast<FinishTrace*>(symbol(finish_trace_name))(&activities);
+  return activities;
 }
 
 }  // namespace katman

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/backend.h"
 
@@ -25,14 +26,22 @@ struct CudaDeviceInfo {
   int64_t memory_bytes = 0, free_bytes = 0;
 };
 
-// libkatman_cuda.so once it is loaded. It stays loaded until the process ends, since buffers that
-// it made may live that long.
+// Something that a device did: a kernel, a copy or a fill.
+struct CudaActivity {
+  std::string name;  // a kernel's signature, "copy", "copy between devices" or "fill"
+  int64_t begin_ns = 0, end_ns = 0;
+};
+
+// libkatman_cuda.so, or libkatman_cuda_cudnn.so, once it is loaded. It stays loaded until the
+// process ends, since buffers that it made may live that long.
 class CudaLibrary {
  public:
   // Throws Error with what the loader said: the file is missing, or a CUDA library that it needs.
   explicit CudaLibrary(const std::filesystem::path& file);
-  // The one that was built with this program: in its directory, or in ../lib/katman.
-  static CudaLibrary beside_me(const char* name = "libkatman_cuda.so");
+  // The one that was built with this program, in its directory or in ../lib/katman: the one with
+  // cuDNN where it was built and this machine has cuDNN, else the one without.
+  static CudaLibrary beside_me();
+  static CudaLibrary beside_me(const char* name);
 
   // Throws Error, in one sentence, when there is no driver, no such device or a device too old.
   std::unique_ptr<Backend> backend(int device) const;
@@ -41,15 +50,29 @@ class CudaLibrary {
   CudaDeviceInfo describe(int device) const;
   // Of the CUDA runtime that the library was built with: 13000 is 13.0.
   int runtime_version() const;
+  // Which library computes attention where it can: "cuDNN 9.19"; nothing: our own kernels do.
+  std::string fused_attention() const;
+
+  // From here on everything that the calling thread's device does is recorded, what is enqueued
+  // already aside. Throws Error where CUPTI, a part of the toolkit, is missing or refuses.
+  void start_trace() const;
+  // Waits for the device; what it did since, in the order in which it began.
+  std::vector<CudaActivity> finish_trace() const;
 
   // What the library exports, as extern "C" functions of these names and types.
   using MakeBackend = Backend*(int device);
   using CountDevices = int();
   using Describe = void(int device, CudaDeviceInfo* info);
+  using FusedAttentionName = void(std::string* name);
+  using StartTrace = void();
+  using FinishTrace = void(std::vector<CudaActivity>* activities);
   static constexpr const char* make_backend_name = "katman_cuda_backend";
   static constexpr const char* count_devices_name = "katman_cuda_devices";
   static constexpr const char* describe_name = "katman_cuda_describe";
   static constexpr const char* version_name = "katman_cuda_version";  // a CountDevices
+  static constexpr const char* fused_attention_name = "katman_cuda_fused_attention";
+  static constexpr const char* start_trace_name = "katman_cuda_start_trace";
+  static constexpr const char* finish_trace_name = "katman_cuda_finish_trace";
 
  private:
   void* symbol(const char* name) const;

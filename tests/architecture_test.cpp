@@ -62,7 +62,7 @@ TEST(Architecture, foreign_libraries_stay_in_their_rooms) {
   const std::vector<Rule> rules = {
       {std::regex("^(oneapi/dnnl/|dnnl)"), "core/cpu/"},
       {std::regex("^omp\\.h$"), "core/cpu/"},
-      {std::regex("^(cuda|cublas|cudnn)"), "core/cuda/"},
+      {std::regex("^(cuda|cublas|cudnn|cupti)"), "core/cuda/"},
       {std::regex("^mpi\\.h$"), "parallel/comm/mpi"},
       {std::regex("^nccl\\.h$"), "parallel/comm/nccl"},
       {std::regex("^grpc"), "orchestrator/"},

@@ -13,14 +13,15 @@
 namespace katman {
 
 // cuDNN builds a graph per shape and plans it once; the plan is kept. This file has two
-// implementations, of which CMake takes one: cudnn/fused.cpp where the headers of cudnn-frontend
-// were found, else cudnn/absent.cpp, which takes nothing.
+// implementations, one for each of the libraries that CMake makes: cudnn/fused.cpp in
+// libkatman_cuda_cudnn.so, which needs cuDNN, and cudnn/absent.cpp in libkatman_cuda.so, which
+// takes nothing.
 class FusedAttention {
  public:
   FusedAttention(Backend& backend, cudaStream_t stream);
   ~FusedAttention();
 
-  // "cuDNN 9.19", or nothing where this build has none.
+  // "cuDNN 9.19", or nothing in the library without it.
   static std::string name();
 
   // bf16, heads of up to 128 elements in steps of 8 that one stride reaches, all keys before the

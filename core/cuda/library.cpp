@@ -2,6 +2,7 @@
 #include "core/cuda/check.h"
 #include "core/cuda/cuda.h"
 #include "core/cuda/kernels/attention.h"
+#include "core/cuda/trace.h"
 #include "core/cuda_library.h"
 
 namespace katman {
@@ -19,6 +20,14 @@ extern "C" {
            static_cast<int64_t>(free_bytes)};
 }
 [[gnu::visibility("default")]] int katman_cuda_version() { return CUDART_VERSION; }
+[[gnu::visibility("default")]] void katman_cuda_fused_attention(std::string* name) {
+  *name = FusedAttention::name();
+}
+[[gnu::visibility("default")]] void katman_cuda_start_trace() { start_trace(); }
+[[gnu::visibility("default")]] void katman_cuda_finish_trace(
+    std::vector<CudaActivity>* activities) {
+  *activities = finish_trace();
+}
 }
 
 static_assert(largest_cuda_head == kernels::largest_head);
@@ -27,5 +36,9 @@ static_assert(std::is_same_v<decltype(katman_cuda_backend), CudaLibrary::MakeBac
 static_assert(std::is_same_v<decltype(katman_cuda_devices), CudaLibrary::CountDevices>);
 static_assert(std::is_same_v<decltype(katman_cuda_describe), CudaLibrary::Describe>);
 static_assert(std::is_same_v<decltype(katman_cuda_version), CudaLibrary::CountDevices>);
+static_assert(
+    std::is_same_v<decltype(katman_cuda_fused_attention), CudaLibrary::FusedAttentionName>);
+static_assert(std::is_same_v<decltype(katman_cuda_start_trace), CudaLibrary::StartTrace>);
+static_assert(std::is_same_v<decltype(katman_cuda_finish_trace), CudaLibrary::FinishTrace>);
 
 }  // namespace katman

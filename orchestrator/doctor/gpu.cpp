@@ -72,11 +72,23 @@ Finding nccl() {
           "ranks exchange tensors through host memory"};
 }
 
+// What the CUDA library attends with; nothing where it cannot be loaded.
+std::string fused_attention() try {
+  return CudaLibrary::beside_me().fused_attention();
+} catch (const Error&) {
+  return {};
+}
+
 Finding cudnn() {
+  if (const std::string used = fused_attention(); !used.empty())
+    return {State::ok, "cuDNN", used + " computes attention where it can", ""};
   if (const auto ask = find_function<size_t()>("libcudnn.so.9", "cudnnGetVersion")) {
     const size_t code = ask();
-    return {State::ok, "cuDNN", fmt::format("{}.{}.{}", code / 10000, code / 100 % 100, code % 100),
-            ""};
+    return {State::absent, "cuDNN",
+            fmt::format("{}.{}.{} is here, but this build does without it", code / 10000,
+                        code / 100 % 100, code % 100),
+            "attention on a GPU is fastest with it: build with cudnn-frontend's headers, "
+            "-DCUDNN_FRONTEND_INCLUDE_DIR=.../include"};
   }
   return {State::absent, "cuDNN", "libcudnn.so.9 cannot be loaded",
           "attention on a GPU is fastest with it: install libcudnn9-cuda-13"};

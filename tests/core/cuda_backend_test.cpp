@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <functional>
 
 #include "tests/support/backends.h"
 #include "tests/support/model.h"
@@ -70,6 +71,38 @@ TEST_P(CudaBackendTest, heads_that_are_too_large_are_refused) {
   const Tensor qkv = backend->zeros({2, shape.qkv_columns()}, DType::f32);
   const Tensor out = backend->zeros({2, 320}, DType::f32), lse = backend->zeros({1, 2}, DType::f32);
   EXPECT_THROW(backend->attention(qkv, shape, out, lse), Error);
+}
+
+TEST_P(CudaBackendTest, a_trace_holds_what_the_device_did_meanwhile_and_nothing_else) {
+  const auto backend = test_backend(GetParam());
+  const CudaLibrary library = cuda_library(GetParam());
+  const Tensor x = backend->zeros({64}, DType::f32), y = backend->zeros({64}, DType::f32);
+  const auto traced = [&](const std::function<void()>& work) {
+    backend->add(x, y, y);  // before it: not in it
+    library.start_trace();
+    work();
+    std::vector<std::string> names;
+    int64_t reached = 0;
+    for (const CudaActivity& activity : library.finish_trace()) {
+      EXPECT_GE(activity.begin_ns, reached) << "one stream, one thing after another";
+      EXPECT_GE(activity.end_ns, activity.begin_ns);
+      reached = activity.end_ns;
+      names.push_back(activity.name);
+    }
+    return names;
+  };
+  if (const auto why = why_no_trace(GetParam()); !why.empty()) GTEST_SKIP() << why;
+  EXPECT_TRUE(traced([] {}).empty());
+  const auto names = traced([&] {
+    backend->fill_zero(x);
+    for (int i = 0; i < 300; ++i) backend->add(x, y, y);  // more than a buffer of the emulation
+    backend->copy(x, y);
+  });
+  ASSERT_EQ(names.size(), 302u);
+  EXPECT_EQ(names.front(), "fill");
+  EXPECT_EQ(names.back(), "copy");
+  EXPECT_NE(names[1].find("float"), std::string::npos) << "not demangled: " << names[1];
+  EXPECT_EQ(traced([&] { backend->add(x, y, y); }).size(), 1u) << "a second trace starts anew";
 }
 
 INSTANTIATE_TEST_SUITE_P(all, CudaBackendTest, ::testing::Values("emulated", "cuda:0"),

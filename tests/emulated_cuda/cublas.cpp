@@ -262,6 +262,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
                        divisible(workspace, 256) && workspace_bytes > 0;
   if (!aligned || !is_sound(*desc, product.a, product.b, *d_layout))
     return CUBLAS_STATUS_INVALID_VALUE;
-  emulated::enqueue(stream, [product] { product.run(); });
+  emulated::enqueue(stream, [product] {
+    emulated::tell(emulated::Activity::Kind::kernel, "product");
+    product.run();
+  });
   return CUBLAS_STATUS_SUCCESS;
 }

@@ -1,9 +1,9 @@
 // Streams, events and memory of the emulated device.
-#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <set>
 
@@ -26,6 +26,7 @@ struct emulated_stream {
 struct emulated_event {
   emulated_stream* stream = nullptr;
   unsigned long ticket = 0;
+  std::shared_ptr<double> at_ns;  // when the stream came to it
 };
 
 namespace {
@@ -35,8 +36,12 @@ std::recursive_mutex device;
 std::set<emulated_stream*> streams;
 std::map<const void*, int> granted;
 unsigned long launches = 0;
+std::function<void(const emulated::Activity&)> observer;
+double now_ns = 0;
+unsigned long activities = 0;
 
-constexpr size_t most_shared = 99 << 10;  // what the smallest devices from 8.0 on have
+constexpr size_t most_shared = 99 << 10;          // what the smallest devices from 8.0 on have
+constexpr size_t memory_bytes = size_t{8} << 30;  // what it says; what it has is the host's
 
 void finish_all() {
   for (emulated_stream* stream : streams) stream->run_until(stream->tickets);
@@ -63,7 +68,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   std::snprintf(properties->name, sizeof properties->name, "an emulation, thread by thread");
   properties->major = 9;
   properties->multiProcessorCount = 2;
-  properties->totalGlobalMem = size_t{1} << 30;
+  properties->totalGlobalMem = memory_bytes;
   properties->sharedMemPerBlockOptin = most_shared;
   return cudaSuccess;
 }
@@ -92,16 +97,22 @@ cudaError_t cudaMallocHost(void** block, size_t bytes) {
 }
 cudaError_t cudaFreeHost(void* block) { return cudaFree(block); }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
-  *free = *total = size_t{1} << 30;
+  *free = *total = memory_bytes;
   return cudaSuccess;
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
                             cudaStream_t stream) {
-  emulated::enqueue(stream, [=] { std::memmove(to, from, bytes); });
+  emulated::enqueue(stream, [=] {
+    emulated::tell(emulated::Activity::Kind::copy, "");
+    std::memmove(to, from, bytes);
+  });
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
-  emulated::enqueue(stream, [=] { std::memset(to, value, bytes); });
+  emulated::enqueue(stream, [=] {
+    emulated::tell(emulated::Activity::Kind::fill, "");
+    std::memset(to, value, bytes);
+  });
   return cudaSuccess;
 }
 
@@ -136,8 +147,10 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  const auto at_ns = std::make_shared<double>();
   const std::lock_guard lock(device);
-  *event = {stream, stream->tickets};
+  emulated::enqueue(stream, [at_ns] { *at_ns = now_ns; });
+  *event = {stream, stream->tickets, at_ns};
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
@@ -153,10 +166,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   });
   return cudaSuccess;
 }
-cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t, cudaEvent_t) {
-  // Whatever is measured later looks faster.
-  static std::atomic<int> measured = 0;
-  *milliseconds = 1.0f / static_cast<float>(++measured);
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  cudaEventSynchronize(begin);
+  cudaEventSynchronize(end);
+  *milliseconds = static_cast<float>((*end->at_ns - *begin->at_ns) * 1e-6);
   return cudaSuccess;
 }
 
@@ -170,6 +183,20 @@ void enqueue(cudaStream_t stream, std::function<void()> work) {
   }
   ++stream->tickets;
   stream->work.push_back(std::move(work));
+}
+
+void observe(std::function<void(const Activity&)> wanted) {
+  const std::lock_guard lock(device);
+  observer = std::move(wanted);
+}
+
+// Streams run under the lock.
+void tell(Activity::Kind kind, const char* name) {
+  const double length_ns = 1e9 / static_cast<double>(1000 + activities++);
+  if (observer)
+    observer({kind, name, static_cast<unsigned long>(now_ns),
+              static_cast<unsigned long>(now_ns + 0.9 * length_ns)});
+  now_ns += length_ns;
 }
 
 cudaError_t check_launch(const cudaLaunchConfig_t& config, const void* kernel) {

@@ -1,12 +1,14 @@
 #include "tests/support/backends.h"
 
-#include "core/cuda_library.h"
-
 namespace katman::testing {
 
 std::unique_ptr<Backend> test_backend(const std::string& kind, int threads) {
-  if (kind != "emulated") return make_backend(kind, threads);
-  return CudaLibrary::beside_me("libkatman_cuda_emulated.so").backend(0);
+  return kind == "emulated" ? cuda_library(kind).backend(0) : make_backend(kind, threads);
+}
+
+CudaLibrary cuda_library(const std::string& kind) {
+  return kind == "emulated" ? CudaLibrary::beside_me("libkatman_cuda_emulated.so")
+                            : CudaLibrary::beside_me();
 }
 
 std::string why_absent(const std::string& kind) {
@@ -20,6 +22,17 @@ std::string why_absent(const std::string& kind) {
     }
   }();
   return why;
+}
+
+std::string why_no_trace(const std::string& kind) {
+  if (kind == "emulated") return {};
+  try {
+    cuda_library(kind).start_trace();
+    cuda_library(kind).finish_trace();
+    return {};
+  } catch (const Error& error) {
+    return error.what();
+  }
 }
 
 }  // namespace katman::testing

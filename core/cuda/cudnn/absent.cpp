@@ -1,4 +1,4 @@
-// Where cudnn-frontend's headers were not found: attention runs on our own kernels.
+// For the library that does without cuDNN: attention runs on our own kernels.
 #include "core/cuda/fused_attention.h"
 
 namespace katman {
@@ -12,11 +12,11 @@ FusedAttention::~FusedAttention() = default;
 std::string FusedAttention::name() { return {}; }
 bool FusedAttention::takes(const Tensor&, const AttentionShape&) { return false; }
 void FusedAttention::forward(const Tensor&, const AttentionShape&, const Tensor&, const Tensor&) {
-  fail("this build has no cuDNN");
+  fail("this library has no cuDNN");
 }
 void FusedAttention::backward(const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                               const AttentionShape&, const Tensor&) {
-  fail("this build has no cuDNN");
+  fail("this library has no cuDNN");
 }
 
 }  // namespace katman
