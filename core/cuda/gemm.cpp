@@ -20,8 +20,9 @@ namespace {
 // What NVIDIA recommends for Hopper; smaller devices need less.
 constexpr int64_t workspace_bytes = 32 << 20;
 constexpr int most_proposals = 8;
-// Measuring takes two more results' worth of memory; larger ones trust the first proposal.
-constexpr int64_t most_measured_bytes = 256 << 20;
+// Memory for the results of algorithms that are measured; products that would need more trust the
+// first proposal.
+constexpr int64_t most_scratch_bytes = 512 << 20;
 
 // Owns a descriptor of the C interface.
 template <class T, auto destroy>
@@ -277,9 +278,11 @@ void Products::choose(Plan& plan, const Job& g, const GemmKind& kind) const {
     return;
   }
   plan.algo = algorithms[0];
-  if (algorithms.size() == 1 || g.c.bytes() > most_measured_bytes) return;
+  // C may hold one of the two results that are compared, unless it is read, too.
+  const bool c_is_free = !g.accumulate && g.c.raw() != g.a.raw() && g.c.raw() != g.aux.raw();
+  if (algorithms.size() == 1 || g.c.bytes() * (c_is_free ? 1 : 2) > most_scratch_bytes) return;
   const Tensor first = backend_.empty(g.c.shape(), g.c.dtype()),
-               other = backend_.empty(g.c.shape(), g.c.dtype());
+               other = c_is_free ? g.c : backend_.empty(g.c.shape(), g.c.dtype());
   float best = INFINITY;  // of those whose result is that of the first one that works
   float fastest = INFINITY;
   for (const auto& algo : algorithms) {

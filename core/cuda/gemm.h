@@ -35,10 +35,11 @@ struct GemmKind {
 // dimension n.
 //
 // Each kind of product is planned once. The heuristics propose up to eight algorithms; each is run
-// and timed on the actual operands, into scratch memory, and the fastest is kept among those whose
-// result has the bits of the first proposal's. So measuring decides how fast a product is, never
-// what it is: runs on one kind of GPU and one version of the library agree bit for bit, however the
-// clock ran. Split sums are allowed only where their parts are added in f32 and in order.
+// and timed on the actual operands, into memory that nobody reads, and the fastest is kept among
+// those whose result has the bits of the first proposal's. So measuring decides how fast a product
+// is, never what it is: runs on one kind of GPU and one version of the library agree bit for bit,
+// however the clock ran. Split sums are allowed only where their parts are added in f32 and in
+// order.
 //
 // Tensor cores for 8-bit floats take both operands with k along their rows, so whatever the product
 // asks for, its operands are encoded (and turned where needed) first. Sums are exact f32
