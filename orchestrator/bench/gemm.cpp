@@ -85,10 +85,10 @@ void Bench::weight_grad(const Layer& layer) {
 
 GemmReport Bench::run() {
   const GptConfig model = gpt_preset(bench_.preset);
-  const bool serial = backend_.name().starts_with("reference");
   report_.device = backend_.name();
   report_.nominal_flops = dtype_ == DType::bf16 ? nominal_peak_flops(report_.device) : 0;
-  report_.peak_flops = measured_peak_flops(backend_, dtype_, serial ? 256 : 4096, 1);
+  report_.peak_size = peak_size_on(report_.device, bench_.peak_size);
+  report_.peak_flops = measured_peak_flops(backend_, dtype_, report_.peak_size, 1);
   using enum Gemm::Epilogue;
   const auto biased = model.biases ? bias : none;
   const bool gelu = model.activation == Activation::gelu;
@@ -110,6 +110,7 @@ GemmReport Bench::run() {
 
 GemmReport run_gemm_bench(const GemmBench& bench) {
   require_usage(bench.rows >= 1, "--rows {}: use at least one", bench.rows);
+  require_usage(bench.peak_size >= 1, "--peak {}: use at least one", bench.peak_size);
   require_usage(bench.precision == "fp32" || bench.precision == "bf16",
                 "--precision {}: use fp32 or bf16", bench.precision);
   const auto backend = make_backend(device_of_rank(bench.device, {}), bench.threads);

@@ -11,8 +11,9 @@ struct GemmBench {
   std::string preset = "gpt2-124m";  // whose products
   int64_t rows = 4096;               // tokens of a micro-batch
   std::string device = "auto", precision = "bf16";
-  int threads = 0;       // 0: all cores
-  double seconds = 0.5;  // to spend on each product
+  int threads = 0;           // 0: all cores
+  double seconds = 0.5;      // to spend on each product
+  int64_t peak_size = 4096;  // of the square one
 };
 
 // One product as training calls it: with its transposes, its epilogue and its types.
@@ -25,7 +26,8 @@ struct GemmFigures {
 
 struct GemmReport {
   std::string device;
-  double peak_flops = 0;     // a 4096-cubed product in the same run
+  int64_t peak_size = 0;     // of the square product below
+  double peak_flops = 0;     // what it reaches in the same run
   double nominal_flops = 0;  // of the device's data sheet, where it is known
   std::vector<GemmFigures> products;
 };

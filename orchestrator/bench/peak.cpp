@@ -62,6 +62,10 @@ double measured_peak_flops(Backend& backend, DType dtype, int64_t size, double s
   return 2 * n * n * n / best;
 }
 
+int64_t peak_size_on(const std::string& device_name, int64_t wanted) {
+  return device_name.starts_with("reference") ? std::min<int64_t>(wanted, 256) : wanted;
+}
+
 double nominal_peak_flops(const std::string& device_name) {
   // Data sheets, without sparsity.
   constexpr std::array<std::pair<const char*, double>, 6> known = {{{"H100 PCIe", 756e12},

@@ -1,6 +1,7 @@
 // The yardstick of every utilisation that is printed.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "core/backend.h"
@@ -15,6 +16,10 @@ double fastest_seconds(Backend& backend, const Gemm& product, double seconds);
 // `seconds`: what the machine gives to the easiest work of this type.
 double measured_peak_flops(Backend& backend, DType dtype, int64_t size = 2048,
                            double seconds = 0.25);
+
+// The extent of that product on the device of this name where `wanted` was asked for: a serial one
+// would take minutes for more than 256.
+int64_t peak_size_on(const std::string& device_name, int64_t wanted);
 
 // What its maker promises of dense bf16 products on the device of this name, in FLOP/s; 0 for a
 // device that is not known here.

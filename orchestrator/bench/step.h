@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+
+#include "orchestrator/bench/trace.h"
 
 namespace katman {
 
@@ -13,7 +16,10 @@ struct StepBench {
   int64_t micro_batches = 1;  // per optimizer step
   int64_t steps = 5;          // timed, after one to warm up
   std::string device = "auto", precision = "bf16";
-  int threads = 0;  // 0: all cores
+  std::string recompute = "none";  // of activations: none, selective or full
+  int threads = 0;                 // 0: all cores
+  int64_t peak_size = 4096;        // of the square product to compare with; 0: none
+  bool trace = false;              // three steps more, traced: on CUDA only
 };
 
 struct StepFigures {
@@ -23,16 +29,19 @@ struct StepFigures {
   double enqueue_s = 0;             // the host's part of a step: until all of it is enqueued
   double tokens_per_s = 0;          // from the median
   double flops_per_token = 0;       // GptConfig::flops_per_token()
-  double peak_flops = 0;            // a 4096-cubed product in the same run
+  int64_t peak_size = 0;            // of the square product below
+  double peak_flops = 0;            // what it reaches in the same run
   double mfu = 0;                   // tokens_per_s * flops_per_token / peak_flops
   double nominal_flops = 0;         // of the device's data sheet, where it is known
   double nominal_mfu = 0;           // the same over that
   double first_loss = 0, last_loss = 0;
   int64_t memory_bytes = 0;      // most that the pool had in use
   int64_t late_allocations = 0;  // requests to the system after the first step: must be 0
+  std::optional<TraceFigures> trace;
 };
 
 // Trains on uniformly random tokens: the arithmetic is the same, and the loss starts at ln(V).
+// Throws UsageError, with what would fit, for a model that does not fit into the device's memory.
 StepFigures run_step_bench(const StepBench& bench);
 
 }  // namespace katman

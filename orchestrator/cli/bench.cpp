@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -22,9 +23,33 @@ void add_device_options(CLI::App& command, Bench& bench) {
   command.add_option("--preset", bench.preset, "the model")->capture_default_str();
   command.add_option("--device", bench.device, "auto, cpu, reference or cuda:N")
       ->capture_default_str();
-  command.add_option("--precision", bench.precision, "fp32 or bf16; of a step, fp8 too")
+  command.add_option("--precision", bench.precision, "fp32 or bf16; of a step, tf32 and fp8 too")
       ->capture_default_str();
   command.add_option("--threads", bench.threads, "0: all cores")->capture_default_str();
+}
+
+void add_peak_option(CLI::App& command, int64_t& size, const std::string& besides) {
+  command.add_option("--peak", size, "extent of the square product to compare with" + besides)
+      ->capture_default_str();
+}
+
+// Where the device's time went; what takes least is left out.
+void show(const TraceFigures& trace) {
+  constexpr size_t most_lines = 20, most_letters = 60;
+  const auto steps = static_cast<double>(trace.steps);
+  fmt::print(
+      "trace             of {} steps: the device is busy for {:.1f} % of them with {:.0f} kernels, "
+      "copies and fills a step; the longest gap is {:.0f} us\n\n{:>10}{:>8}{:>8}  {}\n",
+      trace.steps, 100 * trace.busy, static_cast<double>(trace.activities) / steps,
+      trace.longest_gap_s * 1e6, "ms a step", "calls", "%", "what");
+  double all = 0;
+  for (const KernelTime& kernel : trace.kernels) all += kernel.seconds;
+  for (size_t i = 0; i < std::min(trace.kernels.size(), most_lines); ++i) {
+    const KernelTime& kernel = trace.kernels[i];
+    fmt::print("{:>10.3f}{:>8.1f}{:>8.1f}  {}\n", 1e3 * kernel.seconds / steps,
+               static_cast<double>(kernel.calls) / steps, 100 * kernel.seconds / all,
+               kernel.name.substr(0, most_letters));
+  }
 }
 
 void show(const StepFigures& figures) {
@@ -39,38 +64,56 @@ void show(const StepFigures& figures) {
       "* "
       "hidden * sequence for causal attention\n",
       figures.flops_per_token * 1e-6);
-  fmt::print("peak              {:.1f} GFLOP/s (a 4096-cubed product)\n",
-             figures.peak_flops * 1e-9);
-  fmt::print("utilisation       {:.1f} % of that = tokens/s * FLOPs per token / peak\n",
-             100 * figures.mfu);
+  if (figures.peak_flops > 0)
+    fmt::print(
+        "peak              {:.1f} GFLOP/s (a {}-cubed product)\n"
+        "utilisation       {:.1f} % of that = tokens/s * FLOPs per token / peak\n",
+        figures.peak_flops * 1e-9, figures.peak_size, 100 * figures.mfu);
   if (figures.nominal_flops > 0)
     fmt::print("                  {:.1f} % of the {:.0f} TFLOP/s that the data sheet promises\n",
                100 * figures.nominal_mfu, figures.nominal_flops * 1e-12);
   fmt::print("loss              {:.4f} -> {:.4f}\n", figures.first_loss, figures.last_loss);
   fmt::print("memory            {:.2f} GB, {} allocations after the first step\n",
              static_cast<double>(figures.memory_bytes) * 1e-9, figures.late_allocations);
+  if (figures.trace) show(*figures.trace);
+}
+
+Json to_json(const TraceFigures& trace) {
+  Json kernels = Json::array();
+  for (const KernelTime& kernel : trace.kernels)
+    kernels.push_back(
+        {{"name", kernel.name}, {"calls", kernel.calls}, {"seconds", kernel.seconds}});
+  return {{"steps", trace.steps},
+          {"seconds", trace.seconds},
+          {"busy", trace.busy},
+          {"longest_gap_s", trace.longest_gap_s},
+          {"activities", trace.activities},
+          {"kernels", kernels}};
 }
 
 Json to_json(const StepFigures& figures) {
-  return {{"device", figures.device},
-          {"tokens_per_step", figures.tokens_per_step},
-          {"best_s", figures.best_s},
-          {"median_s", figures.median_s},
-          {"enqueue_s", figures.enqueue_s},
-          {"tokens_per_s", figures.tokens_per_s},
-          {"flops_per_token", figures.flops_per_token},
-          {"peak_flops", figures.peak_flops},
-          {"mfu", figures.mfu},
-          {"nominal_flops", figures.nominal_flops},
-          {"nominal_mfu", figures.nominal_mfu},
-          {"first_loss", figures.first_loss},
-          {"last_loss", figures.last_loss},
-          {"memory_bytes", figures.memory_bytes},
-          {"late_allocations", figures.late_allocations}};
+  Json json = {{"device", figures.device},
+               {"tokens_per_step", figures.tokens_per_step},
+               {"best_s", figures.best_s},
+               {"median_s", figures.median_s},
+               {"enqueue_s", figures.enqueue_s},
+               {"tokens_per_s", figures.tokens_per_s},
+               {"flops_per_token", figures.flops_per_token},
+               {"peak_size", figures.peak_size},
+               {"peak_flops", figures.peak_flops},
+               {"mfu", figures.mfu},
+               {"nominal_flops", figures.nominal_flops},
+               {"nominal_mfu", figures.nominal_mfu},
+               {"first_loss", figures.first_loss},
+               {"last_loss", figures.last_loss},
+               {"memory_bytes", figures.memory_bytes},
+               {"late_allocations", figures.late_allocations}};
+  if (figures.trace) json["trace"] = to_json(*figures.trace);
+  return json;
 }
 
 void show(const GemmReport& report) {
-  fmt::print("{}\na 4096-cubed product: {:.1f} GFLOP/s, measured", report.device,
+  fmt::print("{}\na {}-cubed product: {:.1f} GFLOP/s, measured", report.device, report.peak_size,
              report.peak_flops * 1e-9);
   if (report.nominal_flops > 0)
     fmt::print("; {:.1f} by the data sheet", report.nominal_flops * 1e-9);
@@ -93,6 +136,7 @@ Json to_json(const GemmReport& report) {
                         {"flops", p.flops},
                         {"share", p.share}});
   return {{"device", report.device},
+          {"peak_size", report.peak_size},
           {"peak_flops", report.peak_flops},
           {"nominal_flops", report.nominal_flops},
           {"products", products}};
@@ -177,6 +221,13 @@ void add_step(CLI::App& parent) {
       ->capture_default_str();
   command->add_option("--steps", bench->steps, "timed, after one to warm up")
       ->capture_default_str();
+  command
+      ->add_option("--recompute", bench->recompute,
+                   "of activations in the backward pass: none, selective or full")
+      ->capture_default_str();
+  add_peak_option(*command, bench->peak_size, "; 0: none");
+  command->add_flag("--trace", bench->trace,
+                    "three more steps, traced: how busy a GPU is and with what (needs CUPTI)");
   command->footer("Example: katman bench step --preset gpt2-124m --micro-batch 4");
 }
 
@@ -187,6 +238,7 @@ void add_gemm(CLI::App& parent) {
   add_device_options(*command, *bench);
   command->add_option("--rows", bench->rows, "tokens of a micro-batch")->capture_default_str();
   command->add_option("--seconds", bench->seconds, "to spend on each")->capture_default_str();
+  add_peak_option(*command, bench->peak_size, "");
   command->footer("Example: katman bench gemm --preset gpt2-355m --precision fp32");
 }
 
