@@ -3,6 +3,8 @@
 // losses, checkpoints cross from the CPU and back, and communicators keep what they promise.
 #include <gtest/gtest.h>
 
+#include "parallel/comm/alone.h"
+#include "parallel/plan/plan.h"
 #include "tests/support/backends.h"
 #include "tests/support/comm_conformance.h"
 #include "tests/support/ranks.h"
@@ -82,6 +84,69 @@ TEST_P(CudaDeviceTest, checkpoints_cross_from_the_cpu_and_back_under_another_lay
     }
   }
   EXPECT_EQ(step, 6u);
+}
+
+// Beside what the trainer asks for, which is planned to the byte, the device's own operations take
+// the workspace of products and scratch that is small against what they work on.
+TEST_P(CudaDeviceTest, the_plan_says_what_a_run_takes_from_it) {
+  constexpr int64_t workspace = 32 << 20;
+  for (const Recompute recompute : {Recompute::none, Recompute::full}) {
+    TrainConfig config = run_of({1, 1, 1}, "1f1b", DType::bf16);
+    config.recompute = recompute;
+    config.micro_batch = 2;
+    const StagePlan plan = plan_run(config, "cuda:0").at(0);
+    const auto backend = device()();
+    const auto world = make_comm_of_one(backend->queue(), "world");
+    Trainer trainer(config, *backend, *world, tiny_samples);
+    trainer.validate(tiny_samples, 0, config.batch_sequences);
+    for (int step = 0; step < 2; ++step) trainer.step({});
+    const auto took = backend->pool().usage();
+    EXPECT_GE(took.held_bytes, plan.held) << repro(config);
+    EXPECT_LE(took.held_bytes, workspace + plan.held * 5 / 4) << repro(config);
+  }
+}
+
+// A launch costs the host microseconds: with 40 of them the host is ahead of the device wherever a
+// layer computes for longer than a fraction of a millisecond, and a graph of them would gain
+// nothing.
+TEST_P(CudaDeviceTest, a_layer_is_forty_launches_at_the_most) {
+  const auto activities = [&](int64_t layers) {
+    TrainConfig config = run_of({1, 1, 1}, "1f1b", DType::bf16);
+    config.model.layers = layers;
+    config.micro_batch = config.batch_sequences;
+    config.bucket_elements = 4 << 20;
+    const auto backend = device()();
+    const auto world = make_comm_of_one(backend->queue(), "world");
+    Trainer trainer(config, *backend, *world, tiny_samples);
+    trainer.step({});  // plans products
+    const CudaLibrary library = cuda_library(GetParam());
+    library.start_trace();
+    trainer.step({});
+    return static_cast<int64_t>(library.finish_trace().size());
+  };
+  if (const auto why = why_no_trace(GetParam()); !why.empty()) GTEST_SKIP() << why;
+  const int64_t two = activities(2), four = activities(4);
+  EXPECT_GT(two, 0);
+  EXPECT_LE(four - two, 2 * 40);
+}
+
+TEST_P(CudaDeviceTest, a_steps_timeline_is_the_devices) {
+  TrainConfig config = run_of({1, 1, 1}, "1f1b", DType::bf16);
+  config.micro_batch = 1;
+  const auto backend = device()();
+  const auto world = make_comm_of_one(backend->queue(), "world");
+  Trainer trainer(config, *backend, *world, tiny_samples);
+  for (int step = 0; step < 2; ++step) {
+    trainer.step({});
+    double reached = 0, computed = 0;
+    for (const Span& span : trainer.timeline()) {
+      EXPECT_GE(span.start_s, reached);
+      EXPECT_GE(span.end_s, span.start_s);
+      reached = span.end_s;
+      if (is_compute(span.action.what)) computed += span.end_s - span.start_s;
+    }
+    EXPECT_GT(computed, reached / 2) << "one rank waits for nobody";
+  }
 }
 
 TEST_P(CudaDeviceTest, ranks_that_share_it_have_every_property_of_communicators) {
