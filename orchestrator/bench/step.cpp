@@ -85,6 +85,7 @@ void check(const StepBench& bench, const std::string& device) {
   require_usage(bench.steps >= 1, "--steps {}: time at least one step", bench.steps);
   require_usage(bench.micro_batch >= 1 && bench.micro_batches >= 1,
                 "a step needs at least one micro-batch of at least one sequence");
+  require_usage(bench.peak_size >= 0, "--peak {}: use 0 for none", bench.peak_size);
   require_usage(is_one_of(bench.precision, {"fp32", "tf32", "bf16", "fp8"}),
                 "--precision {}: use fp32, tf32, bf16 or fp8", bench.precision);
   require_usage(is_one_of(bench.recompute, {"none", "selective", "full"}),

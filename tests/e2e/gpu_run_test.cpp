@@ -21,7 +21,8 @@ class GpuRun : public ::testing::Test {
     fs::copy(fs::path(KATMAN_SOURCE_DIR) / "tests/gpu/run", bundle_ / "tests/gpu/run");
   }
   Result run_parts(const std::string& parts) {
-    return run({"/bin/sh", "-c", "cd " + bundle_.string() + " && tests/gpu/run " + parts});
+    return run({"/bin/sh", "-c", "cd " + bundle_.string() + " && tests/gpu/run " + parts},
+               std::chrono::seconds(280));
   }
 
   TempDir place_;
