@@ -43,8 +43,12 @@ Finding library() try {
   return {State::ok, "CUDA library",
           "libkatman_cuda.so, made with CUDA " + cuda_version(found.runtime_version()), ""};
 } catch (const Error& error) {
-  return {State::absent, "CUDA library", error.what(),
-          "for a GPU, use a build or a bundle that was made where the CUDA toolkit is installed"};
+  const std::string why = error.what();
+  return {State::absent, "CUDA library", why,
+          why.starts_with("cannot load")
+              ? "CUDA's libraries come with its toolkit, and with PyTorch"
+              : "for a GPU, use a build or a bundle that was made where the CUDA toolkit is "
+                "installed"};
 }
 
 Finding devices() try {

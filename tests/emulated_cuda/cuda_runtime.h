@@ -1,7 +1,8 @@
 // CUDA without a GPU, for tests. The library core/cuda compiles against this header with the host
 // compiler, unchanged, and runs: kernels block by block with every thread a fiber, streams as
-// queues, cuBLASLt (see cublasLt.h here) as plain loops. So every kernel is held against the
-// reference on any machine, under sanitizers if wanted. It is as unkind as the real thing may be:
+// queues, cuBLASLt (see cublasLt.h here) as plain loops, CUPTI as a list. So every kernel is held
+// against the reference on any machine, under sanitizers if wanted. It is as unkind as the real
+// thing may be:
 //
 //   * Fibers are resumed in another random order in every block, and each runs until it must wait:
 //     a missing barrier shows as wrong results, or as two runs that differ.
