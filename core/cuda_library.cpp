@@ -42,7 +42,7 @@ std::optional<fs::path> find_beside_me(const char* name) {
 }  // namespace
 
 CudaLibrary CudaLibrary::beside_me() {
-  if (const auto file = find_beside_me("libkatman_cuda_cudnn.so")) {
+  if (const auto file = find_beside_me(with_cudnn)) {
     try {
       return CudaLibrary(*file);
     } catch (const Error& error) {
@@ -54,6 +54,8 @@ CudaLibrary CudaLibrary::beside_me() {
   }
   return beside_me("libkatman_cuda.so");
 }
+
+bool CudaLibrary::is_beside_me(const char* name) { return find_beside_me(name).has_value(); }
 
 CudaLibrary CudaLibrary::beside_me(const char* name) {
   if (const auto file = find_beside_me(name)) return CudaLibrary(*file);

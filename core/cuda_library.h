@@ -42,6 +42,10 @@ class CudaLibrary {
   // cuDNN where it was built and this machine has cuDNN, else the one without.
   static CudaLibrary beside_me();
   static CudaLibrary beside_me(const char* name);
+  static bool is_beside_me(const char* name);
+  static constexpr const char* with_cudnn = "libkatman_cuda_cudnn.so";
+
+  const std::filesystem::path& file() const { return file_; }
 
   // Throws Error, in one sentence, when there is no driver, no such device or a device too old.
   std::unique_ptr<Backend> backend(int device) const;

@@ -13,6 +13,9 @@
 namespace katman {
 namespace {
 
+// Whoever prints a source must not be made to print these.
+bool is_control(char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }
+
 static_assert(std::endian::native == std::endian::little, "the file is mapped, not converted");
 
 constexpr uint32_t skippable = 0x184D2A50;  // RFC 8878, section 3.1.2
@@ -41,7 +44,7 @@ SourcesWriter::SourcesWriter(std::string path) : file_(std::move(path)) {
 }
 
 void SourcesWriter::add(std::string_view source) {
-  require(source.size() <= max_source_bytes && source.find('\n') == std::string_view::npos,
+  require(source.size() <= max_source_bytes && std::ranges::none_of(source, is_control),
           "the source of document {} is not one line of at most {} bytes", header_.documents,
           max_source_bytes);
   block_.append(source);
@@ -142,6 +145,8 @@ std::string Sources::read_block(uint64_t block) const {
           "{}: block {} (bytes {} to {}) does not hold the sources of {} documents; rebuild the "
           "corpus",
           path_, block, begin, end, in_it);
+  require(std::ranges::none_of(lines, [](char c) { return is_control(c) && c != '\n'; }),
+          "{}: block {} holds control characters; rebuild the corpus", path_, block);
   return lines;
 }
 

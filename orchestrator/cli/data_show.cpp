@@ -33,6 +33,8 @@ struct Range {
   uint64_t first, last;
 };
 
+constexpr uint64_t most_samples = 100000;
+
 Range range_of(const std::string& text) {
   Range range{};
   const char* end = text.data() + text.size();
@@ -42,6 +44,8 @@ Range range_of(const std::string& text) {
     read = std::from_chars(read.ptr + 1, end, range.last);
   require_usage(read.ec == std::errc() && read.ptr == end && range.first <= range.last,
                 "--samples {}: write it as FIRST-LAST, for example 240-243", text);
+  require_usage(range.last - range.first < most_samples, "--samples {}: at most {} at a time", text,
+                most_samples);
   return range;
 }
 
@@ -116,7 +120,7 @@ void show_samples_of_run(const ShowOptions& options) {
       print(run.view(run.index(*options.step, i)), options);
   } else {
     const auto [first, last] = range_of(options.samples);
-    for (uint64_t index = first; index <= last; ++index) print(run.view(index), options);
+    for (uint64_t i = 0; i <= last - first; ++i) print(run.view(first + i), options);
   }
 }
 
@@ -129,8 +133,8 @@ void show_samples(const ShowOptions& options) {
   const Loader loader(corpus, Split::train, *options.sequence, *options.seed);
   const Tokenizer tokenizer = Tokenizer::load(corpus.tokenizer_path());
   say_what_is_unknown(corpus);
-  for (uint64_t index = first; index <= last; ++index)
-    print(sample_view(loader, tokenizer, index), options);
+  for (uint64_t i = 0; i <= last - first; ++i)
+    print(sample_view(loader, tokenizer, first + i), options);
 }
 
 void show(const ShowOptions& options) {

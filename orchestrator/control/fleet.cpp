@@ -180,6 +180,7 @@ Effects Fleet::ended(const std::string& run, uint64_t generation, const Ending& 
     roll_back(entry, out);
   } else if (view.committed() >= view.steps()) {
     view.set_step(view.steps());
+    view.clear_unsaved();
     move(entry, RunView::COMPLETED, "", now, out);
     supersede_all(entry, "the run was completed", now, out);
   } else if (view.desired() == RunView::STOP) {
@@ -331,6 +332,7 @@ void Fleet::launch_what_fits(double now, Effects& out) {
     view.set_live(true);
     view.set_waiting(false);
     view.clear_job();
+    view.clear_unsaved();
     view.set_step(view.committed());
     view.set_phase(SETTING_UP);
     view.set_moved_at(now);

@@ -177,6 +177,7 @@ void Orchestrator::look_at(Watched& watched) {
   watched.log.refresh();
   const CommitLog& log = watched.log;
   fleet_.logged(run, log.newest_generation());
+  if (!view.has_logged_rollbacks()) view.set_logged_rollbacks(log.rollbacks());
   if (log.rollbacks() > view.logged_rollbacks()) {
     view.set_logged_rollbacks(log.rollbacks());
     act(fleet_.rolled_back(run, log.rolled_back_to(), log.why_rolled_back(), unix_now()));

@@ -41,7 +41,9 @@ Finding driver() {
 Finding library() try {
   const CudaLibrary found = CudaLibrary::beside_me();
   return {State::ok, "CUDA library",
-          "libkatman_cuda.so, made with CUDA " + cuda_version(found.runtime_version()), ""};
+          found.file().filename().string() + ", made with CUDA " +
+              cuda_version(found.runtime_version()),
+          ""};
 } catch (const Error& error) {
   const std::string why = error.what();
   return {State::absent, "CUDA library", why,
@@ -76,6 +78,18 @@ Finding nccl() {
           "ranks exchange tensors through host memory"};
 }
 
+// Why the library with cuDNN, which is there, cannot be loaded; nothing where it is not there or
+// can.
+std::string why_no_cudnn_library() {
+  if (!CudaLibrary::is_beside_me(CudaLibrary::with_cudnn)) return {};
+  try {
+    CudaLibrary::beside_me(CudaLibrary::with_cudnn);
+    return {};
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
 // What the CUDA library attends with; nothing where it cannot be loaded.
 std::string fused_attention() try {
   return CudaLibrary::beside_me().fused_attention();
@@ -86,6 +100,8 @@ std::string fused_attention() try {
 Finding cudnn() {
   if (const std::string used = fused_attention(); !used.empty())
     return {State::ok, "cuDNN", used + " computes attention where it can", ""};
+  if (const std::string why = why_no_cudnn_library(); !why.empty())
+    return {State::absent, "cuDNN", why, "attention on a GPU is fastest with it"};
   if (const auto ask = find_function<size_t()>("libcudnn.so.9", "cudnnGetVersion")) {
     const size_t code = ask();
     return {State::absent, "cuDNN",

@@ -17,8 +17,8 @@ namespace {
 // As much is read at a time as a core's cache holds while it is checked and copied.
 constexpr int64_t bytes_at_a_time = int64_t{2} << 20;
 // Pieces that are read at the same time. One thread reads, checks and copies at about a quarter of
-// the memory's speed.
-constexpr size_t lanes_at_most = 3;
+// the memory's speed; each that does not read in place holds as much memory as the largest piece.
+constexpr size_t lanes_in_place = 3, lanes_in_memory = 2;
 
 // w [rows, columns] += scale * b [rows, rank] a [rank, columns].
 void add_product(const float* b, const float* a, int64_t rows, int64_t rank, int64_t columns,
@@ -31,37 +31,50 @@ void add_product(const float* b, const float* a, int64_t rows, int64_t rank, int
     }
 }
 
-// A checkpoint, indexed for loading.
-class Source {
- public:
-  explicit Source(const fs::path& directory)
-      : directory_(directory),
-        manifest_(read_manifest(directory)),
-        reader_(directory, static_cast<int64_t>(manifest_.block_bytes())) {
-    for (const auto& tensor : manifest_.tensors()) tensors_[tensor.name()] = &tensor;
-    for (const auto& file : manifest_.files()) files_[file.name()] = &file;
-    if (!manifest_.run().finetune().has_lora()) return;
-    const fs::path base = fs::absolute(directory).parent_path().parent_path() / base_name;
-    require(fs::exists(base),
+// What a checkpoint consists of, by name.
+struct Catalogue {
+  explicit Catalogue(fs::path checkpoint)
+      : directory(std::move(checkpoint)), manifest(read_manifest(directory)) {
+    for (const auto& tensor : manifest.tensors()) tensors[tensor.name()] = &tensor;
+    for (const auto& file : manifest.files()) files[file.name()] = &file;
+    if (!manifest.run().finetune().has_lora()) return;
+    const fs::path run = fs::absolute(directory).parent_path().parent_path();
+    require(fs::exists(run / base_name),
             "{} holds adapters, and the weights they belong to are missing: they lie in {} of its "
             "run; keep them together",
             directory.string(), base_name);
-    base_ = std::make_unique<Source>(find_checkpoint(base));
+    base = std::make_unique<Catalogue>(find_checkpoint(run / base_name));
+  }
+  Catalogue(const Catalogue&) = delete;
+  Catalogue& operator=(const Catalogue&) = delete;
+
+  fs::path directory;
+  CheckpointManifest manifest;
+  std::map<std::string, const CheckpointTensor*> tensors;
+  std::map<std::string, const CheckpointFile*> files;
+  std::unique_ptr<Catalogue> base;  // of adapters: the weights beside which they were trained
+};
+
+// Loads from a checkpoint. For one thread; the catalogue outlives it.
+class Source {
+ public:
+  explicit Source(const Catalogue& catalogue)
+      : catalogue_(catalogue),
+        reader_(catalogue.directory, static_cast<int64_t>(catalogue.manifest.block_bytes())) {
+    if (catalogue.base) base_ = std::make_unique<Source>(*catalogue.base);
   }
 
-  bool weights_only() const { return manifest_.weights_only(); }
-
   void load(const Piece& piece, std::span<float> to) {
-    const auto found = tensors_.find(piece.name);
-    if (found == tensors_.end() && base_) return load_adapted(piece, to);
-    require_usage(found != tensors_.end(), "{} has no tensor {}: it is of another model",
-                  directory_.string(), piece.name);
+    const auto found = catalogue_.tensors.find(piece.name);
+    if (found == catalogue_.tensors.end() && base_) return load_adapted(piece, to);
+    require_usage(found != catalogue_.tensors.end(), "{} has no tensor {}: it is of another model",
+                  catalogue_.directory.string(), piece.name);
     const CheckpointTensor& tensor = *found->second;
     require_usage(shape_of(tensor) == piece.global,
                   "{} has {} of shape {}, this model wants {}: it is of another model",
-                  directory_.string(), piece.name, to_string(shape_of(tensor)),
+                  catalogue_.directory.string(), piece.name, to_string(shape_of(tensor)),
                   to_string(piece.global));
-    if (weights_only() && piece.what != Piece::What::master) {
+    if (catalogue_.manifest.weights_only() && piece.what != Piece::What::master) {
       std::ranges::fill(to, 0.0f);
       return;
     }
@@ -77,9 +90,10 @@ class Source {
   void load_adapted(const Piece& piece, std::span<float> to) {
     base_->load(piece, to);
     const std::string name = piece.name.substr(0, piece.name.rfind('.'));
-    const bool adapted = piece.name.ends_with(".weight") && tensors_.contains(name + ".lora_a");
+    const bool adapted =
+        piece.name.ends_with(".weight") && catalogue_.tensors.contains(name + ".lora_a");
     if (piece.what != Piece::What::master || !adapted) return;
-    const LoraSpec& lora = manifest_.run().finetune().lora();
+    const LoraSpec& lora = catalogue_.manifest.run().finetune().lora();
     const int64_t rank = lora.rank(), rows = piece.box.extent[0], columns = piece.box.extent[1];
     const auto factor = [&](const char* which, Shape global, Box box) {
       std::vector<float> values(static_cast<size_t>(box.elements()));
@@ -106,29 +120,27 @@ class Source {
       rows.begin[0] = row;
       rows.extent[0] = std::min(rows_at_a_time, end - row);
       const int64_t begin = (row - box.begin[0]) * row_bytes;
-      const std::byte* from =
-          reader_.read(*files_.at(part.file()), part, begin, begin + rows.extent[0] * row_bytes);
+      const std::byte* from = reader_.read(*catalogue_.files.at(part.file()), part, begin,
+                                           begin + rows.extent[0] * row_bytes);
       copy_box(*intersect(shared, rows), rows, from, target, std::as_writable_bytes(to).data(),
                bytes_of(DType::f32));
     }
   }
 
-  fs::path directory_;
-  CheckpointManifest manifest_;
+  const Catalogue& catalogue_;
   PartReader reader_;
-  std::map<std::string, const CheckpointTensor*> tensors_;
-  std::map<std::string, const CheckpointFile*> files_;
-  std::unique_ptr<Source> base_;  // of adapters: the weights beside which they were trained
+  std::unique_ptr<Source> base_;
 };
 
 // Reads pieces before they are asked for, several at a time; into their own memory where the host
 // may write to it.
 class ReadAhead {
  public:
-  ReadAhead(const fs::path& directory, std::span<const Piece> wanted, bool in_place)
+  ReadAhead(const Catalogue& catalogue, std::span<const Piece> wanted, bool in_place)
       : wanted_(wanted), in_place_(in_place) {
-    for (size_t i = 0; i < std::min(lanes_at_most, wanted.size()); ++i)
-      begin(*lanes_.emplace_back(std::make_unique<Lane>(directory)));
+    for (size_t i = 0; i < std::min(in_place ? lanes_in_place : lanes_in_memory, wanted.size());
+         ++i)
+      begin(*lanes_.emplace_back(std::make_unique<Lane>(catalogue)));
   }
 
   // What the next of the wanted pieces holds; valid until the next call.
@@ -141,7 +153,7 @@ class ReadAhead {
 
  private:
   struct Lane {
-    explicit Lane(const fs::path& directory) : source(directory) {}
+    explicit Lane(const Catalogue& catalogue) : source(catalogue) {}
     Source source;
     std::vector<float> host;
     const float* values = nullptr;
@@ -189,22 +201,24 @@ CheckpointInfo read_checkpoint_info(const fs::path& directory) {
 
 void read_checkpoint(const fs::path& directory, std::span<const Piece> wanted,
                      const PieceTaker& take) {
-  ReadAhead ahead(directory, wanted, false);
+  const Catalogue catalogue(directory);
+  ReadAhead ahead(catalogue, wanted, false);
   for (const Piece& piece : wanted) take(piece, ahead.next());
 }
 
 void load_checkpoint(const fs::path& directory, std::span<const Piece> wanted, Backend& backend) {
-  if (read_manifest(directory).weights_only() &&
-      std::ranges::any_of(wanted,
-                          [](const Piece& piece) { return piece.what != Piece::What::master; }))
+  const Catalogue catalogue(directory);
+  if (catalogue.manifest.weights_only() && std::ranges::any_of(wanted, [](const Piece& piece) {
+        return piece.what != Piece::What::master;
+      }))
     spdlog::info("{} holds weights alone: the optimizer's moments start at zero",
                  directory.string());
-  if (!backend.queue().on_host())
-    return read_checkpoint(directory, wanted, [&](const Piece& piece, const float* values) {
-      backend.upload(values, piece.data);
-    });
-  ReadAhead ahead(directory, wanted, true);
-  for (size_t i = 0; i < wanted.size(); ++i) ahead.next();
+  const bool in_place = backend.queue().on_host();
+  ReadAhead ahead(catalogue, wanted, in_place);
+  for (const Piece& piece : wanted) {
+    const float* values = ahead.next();
+    if (!in_place) backend.upload(values, piece.data);
+  }
 }
 
 std::vector<std::string> verify_checkpoint(const fs::path& directory) {

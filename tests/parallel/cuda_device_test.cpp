@@ -122,7 +122,10 @@ TEST_P(CudaDeviceTest, a_layer_is_forty_launches_at_the_most) {
     const CudaLibrary library = cuda_library(GetParam());
     library.start_trace();
     trainer.step({});
-    return static_cast<int64_t>(library.finish_trace().size());
+    // cuBLASLt may cut the sum of a product into several and add them up in a kernel of its own.
+    return std::ranges::count_if(library.finish_trace(), [](const CudaActivity& activity) {
+      return activity.name.find("splitK") == std::string::npos;
+    });
   };
   if (const auto why = why_no_trace(GetParam()); !why.empty()) GTEST_SKIP() << why;
   const int64_t two = activities(2), four = activities(4);
