@@ -164,7 +164,9 @@ void Orchestrator::look_at(Watched& watched) {
   const std::string run = watched.job.spec.name();
   const uint64_t generation = watched.job.generation;
   const Sight sight = launcher(fleet_.run(run).launcher()).look(watched.job);
-  const auto news = series_.follow(run, fs::path(watched.job.spec.directory()) / "metrics.jsonl");
+  const fs::path metrics = fs::path(watched.job.spec.directory()) / "metrics.jsonl";
+  const auto news = sight.is == Sight::Is::ended ? series_.follow_to_the_end(run, metrics)
+                                                 : series_.follow(run, metrics);
   RunView& view = fleet_.figures(run);
   for (const auto& [name, value] : news.newest) {
     if (name == "loss") view.set_loss(value);

@@ -60,9 +60,7 @@ RunView Orchestrator::adopt(const RunSpec& spec, bool terminal) {
   const std::lock_guard lock(mutex_);
   terminal_ = terminal;
   // What was done before, by whom ever, is no news of this start.
-  while (
-      !series_.follow(spec.name(), fs::path(spec.directory()) / "metrics.jsonl").newest.empty()) {
-  }
+  series_.follow_to_the_end(spec.name(), fs::path(spec.directory()) / "metrics.jsonl");
   return enter(spec, new_id(), 0, who_am_i());
 }
 

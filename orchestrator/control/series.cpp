@@ -176,7 +176,19 @@ Series::News Series::follow(const std::string& run, const fs::path& metrics) {
   for (const auto& [generation, step] : lines.begins) (begin << run << generation << step).run();
   (Query(database_, "insert or replace into followed values(?, ?)") << run << offset).run();
   transaction.commit();
-  return lines.news;
+  News news = lines.news;
+  news.any = true;
+  return news;
+}
+
+Series::News Series::follow_to_the_end(const std::string& run, const fs::path& metrics) {
+  News all;
+  for (News news = follow(run, metrics); news.any; news = follow(run, metrics)) {
+    if (news.steps_done > 0) all.steps_done = news.steps_done;
+    for (const auto& [name, value] : news.newest) all.newest[name] = value;
+    all.any = true;
+  }
+  return all;
 }
 
 // How many rows of a level begin in [from, to).

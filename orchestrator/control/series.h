@@ -36,10 +36,13 @@ class Series {
   struct News {
     uint64_t steps_done = 0;  // of the newest line that has a loss; 0: none
     std::map<std::string, double> newest;
+    bool any = false;  // there were lines
   };
   // Reads the lines that appeared since the last call, at most a few megabytes of them, and stores
   // them and how far it came in one transaction: each line counts once, whatever dies when.
   News follow(const std::string& run, const std::filesystem::path& metrics);
+  // The same with all the lines there are: for a file that nobody looks at again.
+  News follow_to_the_end(const std::string& run, const std::filesystem::path& metrics);
 
   // Steps [from, to) in buckets wide enough that about most_points cover them; a generation's
   // first and last bucket may be cut, so that none holds both what counts and what was discarded.

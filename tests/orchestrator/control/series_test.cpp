@@ -100,6 +100,21 @@ TEST_F(SeriesTest, steps_that_were_done_again_are_discarded_but_seen) {
   EXPECT_EQ(counting, 12);
 }
 
+TEST_F(SeriesTest, a_long_file_is_read_by_and_by_or_to_its_end) {
+  JsonLines lines(metrics_, 1);
+  constexpr int64_t steps = 60'000;
+  for (int64_t step = 0; step < steps; ++step)
+    lines.write(step, {{"loss", 1.0}, {"grad_norm", 1.0 / 3}, {"tokens_per_s", 1e6 / 7}});
+  const uint64_t some = follow().steps_done;
+  EXPECT_GT(some, 0u);
+  EXPECT_LT(some, steps) << "not all at once";
+  const Series::News rest = series_.follow_to_the_end("a", metrics_);
+  EXPECT_EQ(rest.steps_done, steps);
+  EXPECT_EQ(rest.newest.at("loss"), 1);
+  EXPECT_FALSE(follow().any);
+  EXPECT_EQ(read("loss", 100'000).points_size(), steps);
+}
+
 TEST_F(SeriesTest, a_window_is_read_as_finely_as_there_is_room) {
   JsonLines lines(metrics_, 1);
   for (int64_t step = 0; step < 20'000; ++step)
