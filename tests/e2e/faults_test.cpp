@@ -111,7 +111,8 @@ TEST(Faults, saves_that_fail_are_told_while_training_goes_on) {
   for (const std::string& file : in_the_way)
     if (std::filesystem::is_regular_file(file)) std::filesystem::remove(file);
   service.eventually("it is over", [&] { return service.client().show("a").unsaved().empty(); });
-  EXPECT_GT(service.client().show("a").committed(), unsaved.committed());
+  service.eventually("the newer checkpoint is seen",
+                     [&] { return service.client().show("a").committed() > unsaved.committed(); });
   EXPECT_EQ(service.client().show("a").restarts(), 0u);
 }
 
