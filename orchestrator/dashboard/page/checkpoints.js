@@ -1,6 +1,6 @@
 // What a run has saved: where each came from, whether it is whole, and what going on from it would do.
 import {ask, find, get} from './api.js';
-import {bytes, el, empty, new_id, percent, put, short, table, when} from './tools.js';
+import {bytes, counted, el, empty, new_id, percent, put, short, table, when} from './tools.js';
 
 // The checkpoint that a generation began with: the newest of an earlier one before its first step.
 function parent_of(saved, details) {
@@ -76,7 +76,7 @@ function layout_form(name, saved, details) {
       put(complaint, plan.ranks > plan.slots ? `${plan.ranks} ranks are more than the ${plan.slots} slots here.` : '');
       go.disabled = plan.ranks > plan.slots;
       const lines = [
-        ['layout', `${saved.layout} → ${plan.layout}, ${plan.ranks} ranks`],
+        ['layout', `${saved.layout} → ${plan.layout}, ${counted(plan.ranks, 'rank')}`],
         ['reads', `${bytes(saved.bytes)} in all; each rank only its own part`],
         ['goes on', `after step ${saved.step} of ${plan.steps}${+plan.steps_behind ? `, ${plan.steps_behind} steps behind ${name}` : ''}`],
         ['batch', `the same ${short(plan.tokens_per_step)} tokens per step, the same samples; ${plan.micro_batches} micro-batches per replica`],

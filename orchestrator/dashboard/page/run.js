@@ -6,7 +6,7 @@ import {data_tab} from './data.js';
 import {file_tab, logs_tab} from './logs.js';
 import {pipeline_tab} from './pipeline.js';
 import {ranks_tab} from './ranks.js';
-import {duration, el, empty, mood, new_id, over, percent, put, short, time_left, warnings, words} from './tools.js';
+import {counted, duration, el, empty, mood, new_id, over, percent, put, short, time_left, warnings, words} from './tools.js';
 
 // What each command is called, whether it can be taken now, and what it does.
 const verbs = {
@@ -133,7 +133,7 @@ export function run_page(name, first_tab) {
     put(why, run.why);
     put(warning, warnings(run));
     const silent = run.live && run.heard_at ? live.now - run.heard_at : 0;
-    put(about, [`generation ${run.generation}`, `${run.ranks} ranks by ${run.launcher}`, run.priority ? `priority ${run.priority}` : '', silent ? `heard ${silent < 2 ? 'just now' : duration(silent) + ' ago'}` : '', run.directory].filter(Boolean).join(' · '));
+    put(about, [`generation ${run.generation}`, `${counted(run.ranks, 'rank')} by ${run.launcher}`, run.priority ? `priority ${run.priority}` : '', silent ? `heard ${silent < 2 ? 'just now' : duration(silent) + ' ago'}` : '', run.directory].filter(Boolean).join(' · '));
     commands.draw(run);
     numbers.draw(run);
     if (Date.now() - asked > (run.live ? 2000 : 10000)) refresh();

@@ -1,7 +1,7 @@
 // All runs, one a row, updated in place: a row that has the focus keeps it.
 import {get, live} from './api.js';
 import {event_table} from './logs.js';
-import {duration, el, empty, mood, percent, put, short, svg, time_left, warnings, words} from './tools.js';
+import {counted, duration, el, empty, mood, percent, put, short, svg, time_left, warnings, words} from './tools.js';
 
 const heads = [['run', 1], ['state', 1], ['for'], ['loss'], ['now'], ['validation'], ['step'], ['tokens'], ['tokens/s'], ['of peak'], ['ranks'], ['restarts'], ['time left']];
 
@@ -57,7 +57,7 @@ export function runs_page() {
     if (nodes.length !== body.children.length || nodes.some((node, i) => node !== body.children[i])) body.replaceChildren(...nodes);
     if (list.firstChild !== whole) list.replaceChildren(whole);
     const running = live.runs.filter(run => run.state === 'RUNNING').length;
-    put(count, `${live.runs.length} runs, ${running} running`);
+    put(count, `${counted(live.runs.length, 'run')}, ${running} running`);
     if (Date.now() - asked > 5000) {
       asked = Date.now();
       get('api/sparks').then(reply => { sparks = reply; draw(); }, () => 0);

@@ -56,6 +56,8 @@ export function seconds(s) {
 }
 export const when = unix => new Date(unix * 1000).toLocaleString([], {dateStyle: 'medium', timeStyle: 'medium'});
 export const words = state => state.toLowerCase().replace('attention', 'needs attention');
+// "1 rank", "2 ranks".
+export const counted = (n, what) => `${n} ${what}${n === 1 ? '' : 's'}`;
 // What a person should know of a run that goes on all the same.
 export const warnings = run => [run.suspect && `no word from ${run.suspect}`, run.unsaved].filter(Boolean).join('; ');
 export const mood = state => ({RUNNING: 'good', COMPLETED: 'good', FAILED: 'bad', ATTENTION: 'bad', RECOVERING: 'warn', PAUSING: 'warn', STOPPING: 'warn'}[state] || '');
