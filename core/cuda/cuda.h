@@ -1,9 +1,9 @@
 // The CUDA backend: products by cuBLASLt, attention by cuDNN or by kernels of our own, everything
 // else by kernels in core/cuda/kernels. One stream; no operation waits for the device or, after the
-// first step, asks it for memory. There are at most 40 launches per layer and micro-batch,
-// beside those that cuBLASLt adds where it splits a sum, which the host makes well ahead of the
-// device without collecting them in graphs. Two runs give the same
-// bits: no operation adds in an order that depends on time.
+// first step, asks it for memory. There are at most 40 launches per layer and micro-batch, beside
+// those that cuBLASLt adds where it splits a sum; the host makes them well ahead of the device
+// without collecting them in graphs. Two runs give the same bits: no operation adds in an order
+// that depends on time.
 #pragma once
 
 #include <memory>

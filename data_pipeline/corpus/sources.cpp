@@ -13,9 +13,6 @@
 namespace katman {
 namespace {
 
-// Whoever prints a source must not be made to print these.
-bool is_control(char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }
-
 static_assert(std::endian::native == std::endian::little, "the file is mapped, not converted");
 
 constexpr uint32_t skippable = 0x184D2A50;  // RFC 8878, section 3.1.2
@@ -27,6 +24,9 @@ constexpr uint32_t block_documents = 256;
 constexpr uint32_t most_block_documents = 4096;  // that a reader makes room for
 constexpr int level = 3;                         // of zstd
 constexpr uint64_t entry_bytes = 16;
+
+// Whoever prints a source must not be made to print these.
+bool is_control(char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }
 
 uint64_t header_checksum(const SourcesHeader& header) {
   return hash64(&header, offsetof(SourcesHeader, checksum));

@@ -48,7 +48,8 @@ class SourcesWriter {
  public:
   explicit SourcesWriter(std::string path);
 
-  // Throws for a source that is no line of at most max_source_bytes. Empty: not known.
+  // Throws for a source that is longer than max_source_bytes or holds control characters. Empty:
+  // not known.
   void add(std::string_view source);
   bool any() const { return any_; }  // one of them is known
 
@@ -84,7 +85,7 @@ class Sources {
   void check_header() const;
   uint64_t blocks() const;
   uint64_t table_entry(uint64_t i) const;
-  // The lines of a block, checked to be as many as it has documents.
+  // The lines of a block, checked to be as many as it has documents, and harmless.
   std::string read_block(uint64_t block) const;
 
   std::string path_;

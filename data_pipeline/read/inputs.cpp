@@ -30,7 +30,6 @@ fs::path last_part(const fs::path& path) {
 
 void search(const fs::path& folder, std::vector<InputFile>& found) {
   const fs::path last = last_part(folder);
-
   size_t taken = 0, ignored = 0;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     if (!entry.is_regular_file()) continue;
