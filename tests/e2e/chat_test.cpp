@@ -1,4 +1,5 @@
 // `katman generate --chat`: conversations with a model that was fine-tuned on some.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>

@@ -106,21 +106,18 @@ TEST(Evaluation, four_ranks_find_what_one_finds) {
 }
 
 TEST(Evaluation, a_run_that_is_asked_killed_and_resumed_learns_the_same_bit_for_bit) {
-  const std::vector<std::string> steps = {"steps=60", "model.dropout=0.1", "mesh.dp=2"};
-  ASSERT_EQ(asked().runs().train("never-asked", steps).status, 0);
-  auto sets = asked().sets(steps);
-  sets.insert(sets.end(), {"evaluation.every_steps=7"});
-  Process killed(asked().runs().command("asked", sets), asked().path("asked.log"));
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (asked().runs().losses("asked").size() < 20) {
-    ASSERT_LT(std::chrono::steady_clock::now(), end);
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  killed.signal(SIGKILL);
-  killed.wait();
+  std::vector<std::string> unasked = {SmallRun::any_length, "model.dropout=0.1", "mesh.dp=2"};
+  auto sets = asked().sets(unasked);
+  sets.emplace_back("evaluation.every_steps=7");
+  const Interrupted killed =
+      asked().runs().interrupt("asked", asked().runs().command("asked", sets), 20, SIGKILL);
+  const std::string steps = "steps=" + std::to_string(killed.steps + 20);
+  sets.push_back(steps);
+  unasked.push_back(steps);
   const Result resumed = asked().runs().train("asked", sets);
   ASSERT_EQ(resumed.status, 0) << resumed.output;
   EXPECT_TRUE(has(resumed.output, "going on after step")) << resumed.output;
+  ASSERT_EQ(asked().runs().train("never-asked", unasked).status, 0);
   EXPECT_EQ(asked().runs().newest_checkpoint("asked"),
             asked().runs().newest_checkpoint("never-asked"));
   EXPECT_EQ(asked().runs().losses("asked"), asked().runs().losses("never-asked"));

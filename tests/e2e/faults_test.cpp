@@ -53,7 +53,8 @@ TEST(Faults, a_rank_that_stands_still_is_named_and_replaced) {
   Service service("still", {"--silent-after=8"});
   service.submit("a", {"steps=1000000", "mesh.dp=2", "checkpoint.every_steps=20"});
   service.wait_for("a", RunView::RUNNING, 20);
-  std::this_thread::sleep_for(std::chrono::seconds(2));  // both ranks have said who they are
+  service.eventually("both ranks have said who they are",
+                     [&] { return service.client().details("a").ranks_size() == 2; });
   const pid_t victim = service.workers("a").at(1);
   ::kill(victim, SIGSTOP);
   const auto begin = Clock::now();
@@ -117,20 +118,18 @@ TEST(Faults, saves_that_fail_are_told_while_training_goes_on) {
 }
 
 TEST(Faults, a_rank_that_wakes_up_after_its_successor_has_finished_changes_nothing) {
-  const std::vector<std::string> sets = {"steps=300", "checkpoint.every_steps=20",
-                                         "directory=" + small_run().path("asleep"),
-                                         "data.corpus=" + small_run().corpus()};
-  std::vector<std::string> words = {katman(), "train", small_run().path("run.textproto"),
-                                    "--check"};
-  for (const std::string& set : sets) words.insert(words.end(), {"--set", set});
-  std::ofstream(small_run().path("asleep.textproto")) << run(words).output;
-  Process sleeper({katman(), "worker", small_run().path("asleep.textproto")},
-                  small_run().path("asleep.log"));
-  const auto end = Clock::now() + std::chrono::seconds(60);
-  while (small_run().losses("asleep").size() < 30 && Clock::now() < end)
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  const std::string run_file = small_run().path("asleep.textproto");
+  const auto write_run_file = [&](size_t steps) {
+    auto words = small_run().command("asleep", {fmt::format("steps={}", steps)});
+    words.emplace_back("--check");
+    std::ofstream(run_file) << run(words).output;
+  };
+  write_run_file(1'000'000);
+  Process sleeper({katman(), "worker", run_file}, small_run().path("asleep.log"));
+  eventually("it trains", [] { return small_run().losses("asleep").size() >= 30; });
   sleeper.signal(SIGSTOP);
-  const Result next = run({katman(), "worker", small_run().path("asleep.textproto")});
+  write_run_file(small_run().losses("asleep").size() + 20);
+  const Result next = run({katman(), "worker", run_file});
   ASSERT_EQ(next.status, 0) << next.output;
   const auto before = small_run().newest_checkpoint("asleep");
   const std::string figures = read_file(small_run().path("asleep/metrics.jsonl"));
@@ -168,12 +167,13 @@ TEST(Faults, an_orchestrator_that_is_away_holds_up_no_step_and_misses_no_figure)
   std::this_thread::sleep_for(away);
   const double back = unix_now();
   const auto before = step_seconds(service.directory("a"), begin, left),
-             during = step_seconds(service.directory("a"), left, back),
-             late = step_seconds(service.directory("a"), back - 0.25 * away.count(), back);
+             during = step_seconds(service.directory("a"), left, back);
+  const size_t done = small_run().losses(service.directory("a")).size();
+  service.eventually("training goes on to the last",
+                     [&] { return small_run().losses(service.directory("a")).size() > done; });
   service.process().signal(SIGCONT);
-  ASSERT_GT(before.size(), 5u);
-  EXPECT_GT(during.size(), 5u);
-  EXPECT_FALSE(late.empty()) << "training goes on to the last";
+  ASSERT_FALSE(before.empty());
+  ASSERT_FALSE(during.empty());
   const auto at = [](const std::vector<double>& sorted, double part) {
     return sorted[static_cast<size_t>(part * static_cast<double>(sorted.size() - 1))];
   };
@@ -211,10 +211,9 @@ class Soak {
               << mean(back_) << " s (at most " << worst(back_) << ")\n";
   }
 
-  // How many steps there are changes nothing about each: the learning rate is constant.
   std::vector<std::string> sets() const {
     return {"steps=" + std::to_string(steps_), "mesh.dp=2", "checkpoint.every_steps=10",
-            "learning_rate.kind=CONSTANT"};
+            SmallRun::any_length};
   }
   uint64_t steps() const { return steps_; }
   Service& service() { return service_; }
@@ -294,11 +293,7 @@ TEST(Faults, after_many_at_random_the_weights_are_those_of_an_undisturbed_run) {
   soak.run();
   ASSERT_EQ(small_run().train("untouched", soak.sets()).status, 0);
   const std::string faulty = soak.service().directory("a");
-  // What an earlier generation did beyond the end is no part of the run.
-  auto losses = small_run().losses(faulty);
-  losses.erase(losses.lower_bound(static_cast<int64_t>(soak.steps())), losses.end());
-  EXPECT_EQ(small_run().losses("untouched"), losses);
-  EXPECT_EQ(small_run().newest_checkpoint("untouched"), small_run().newest_checkpoint(faulty));
+  expect_same_training("untouched", faulty);
   EXPECT_EQ(sample_digest("untouched"), sample_digest(faulty));
   expect_every_step_once(soak.service(), "a", soak.steps());
 }

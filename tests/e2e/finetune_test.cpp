@@ -6,10 +6,10 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "orchestrator/loaded_model.h"
 #include "parallel/comm/threads.h"
+#include "tests/support/eventually.h"
 #include "tests/support/lessons.h"
 
 namespace katman::testing {
@@ -141,13 +141,13 @@ TEST(Finetune, packed_examples_are_learned_as_if_each_were_alone) {
 TEST(Finetune, killed_it_goes_on_bit_for_bit_even_without_its_base) {
   const std::string base = lessons().runs().path("moved-base");
   fs::copy(lessons().base(), base, fs::copy_options::recursive);
-  const std::vector<std::string> sets = {"finetune.from=" + base, "steps=200"};
+  auto sets = Lessons::any_length();
+  sets.push_back("finetune.from=" + base);
   const auto section = lessons().classification();
+  const Interrupted killed =
+      lessons().runs().interrupt("killed", lessons().command("killed", section, sets), 50, SIGKILL);
+  sets.push_back("steps=" + std::to_string(killed.steps + 20));
   ASSERT_EQ(lessons().finetune("never-killed", section, sets).status, 0);
-  Process killed(lessons().command("killed", section, sets), lessons().runs().path("k.log"));
-  eventually([] { return lessons().runs().losses("killed").size() >= 50; });
-  killed.signal(SIGKILL);
-  killed.wait();
   fs::remove_all(base);
   const Result resumed = lessons().finetune("killed", section, sets);
   ASSERT_EQ(resumed.status, 0) << resumed.output;
@@ -162,7 +162,7 @@ TEST(Finetune, an_orchestrator_runs_it_like_any_run) {
                    "--dashboard=127.0.0.1:0"},
                   log_file);
   std::string address;
-  eventually([&] {
+  eventually("it listens", [&] {
     const std::string log = read_file(log_file);
     const size_t begin = log.find("--to "), end = log.find('\n', begin);
     if (begin == std::string::npos || end == std::string::npos) return false;
@@ -174,9 +174,9 @@ TEST(Finetune, an_orchestrator_runs_it_like_any_run) {
            address, "--set", "mesh.dp=2"});
   ASSERT_EQ(submitted.status, 0) << submitted.output;
   const std::string evaluation = data + "/runs/submitted/evaluation.json";
-  eventually([&] { return fs::exists(evaluation); });
+  eventually("it is evaluated", [&] { return fs::exists(evaluation); });
   EXPECT_GT(read_json(evaluation)["accuracy"], 0.5);
-  eventually([&] {
+  eventually("it is completed", [&] {
     return run({katman(), "runs", "list", "--to", address}).output.find("completed") !=
            std::string::npos;
   });

@@ -1,4 +1,5 @@
 // `katman finetune` of low-rank adapters beside frozen weights.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -52,15 +53,13 @@ TEST(Lora, adapters_learn_beside_frozen_weights_and_whoever_loads_them_gets_the_
 
 TEST(Lora, adapters_and_a_head_resume_bit_for_bit) {
   const std::string section = lessons().classification() + " lora { rank: 2 on: \"qkv\" }";
-  const std::vector<std::string> whole = {"steps=40"};
-  ASSERT_EQ(lessons().finetune("lora-whole", section, whole).status, 0);
-  Process stopped(lessons().command("lora-stopped", section, whole),
-                  lessons().runs().path("s.log"));
-  eventually([] { return lessons().runs().losses("lora-stopped").size() >= 10; });
-  stopped.signal(SIGTERM);
-  EXPECT_EQ(stopped.wait(), 0);
-  ASSERT_LT(lessons().runs().losses("lora-stopped").size(), 40u);
-  ASSERT_EQ(lessons().finetune("lora-stopped", section, whole).status, 0);
+  auto sets = Lessons::any_length();
+  const Interrupted stopped = lessons().runs().interrupt(
+      "lora-stopped", lessons().command("lora-stopped", section, sets), 10, SIGTERM);
+  EXPECT_EQ(stopped.status, 0) << stopped.output;
+  sets.push_back("steps=" + std::to_string(stopped.steps + 20));
+  ASSERT_EQ(lessons().finetune("lora-stopped", section, sets).status, 0);
+  ASSERT_EQ(lessons().finetune("lora-whole", section, sets).status, 0);
   EXPECT_EQ(lessons().runs().newest_checkpoint("lora-stopped"),
             lessons().runs().newest_checkpoint("lora-whole"));
 }

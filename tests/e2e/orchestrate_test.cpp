@@ -13,10 +13,12 @@ namespace katman::testing {
 namespace {
 
 TEST(Orchestrate, killed_workers_and_a_killed_orchestrator_change_nothing_about_the_result) {
-  const std::vector<std::string> sets = {"steps=150", "checkpoint.every_steps=10"};
-  ASSERT_EQ(small_run().train("undisturbed", sets).status, 0);
+  const auto sets = [](uint64_t steps) {
+    return std::vector<std::string>{SmallRun::any_length, "checkpoint.every_steps=10",
+                                    "steps=" + std::to_string(steps)};
+  };
   Service service("kills");
-  service.submit("a", sets);
+  service.submit("a", sets(1'000'000));
   for (int kill = 0; kill < 2; ++kill) {
     const RunView view = service.wait_for("a", RunView::RUNNING, kill ? 30 : 1);
     const auto workers = service.workers("a");
@@ -30,12 +32,17 @@ TEST(Orchestrate, killed_workers_and_a_killed_orchestrator_change_nothing_about_
   service.process().wait();
   ASSERT_EQ(service.workers("a").size(), 1u) << "training does not need an orchestrator";
   service.start();
-  const RunView done = service.wait_for("a", RunView::COMPLETED);
+  const uint64_t saved = service.wait_for("a", RunView::RUNNING, 50).committed();
+  service.eventually("it gets further than before",
+                     [&] { return service.client().show("a").committed() > saved; });
+  EXPECT_EQ(service.command("a", STOP_RUN).outcome(), CommandResult::DONE);
+  const RunView done = service.client().show("a");
   EXPECT_EQ(done.generation(), 3u) << "the one that went on was found again";
   EXPECT_EQ(done.restarts(), 2u);
+  ASSERT_EQ(small_run().train("undisturbed", sets(done.committed())).status, 0);
   expect_same_training("undisturbed", service.directory("a"));
 
-  expect_every_step_once(service, "a", 150);
+  expect_every_step_once(service, "a", done.committed());
 }
 
 TEST(Orchestrate, two_ranks_survive_the_death_of_either_and_of_mpirun) {

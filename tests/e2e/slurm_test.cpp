@@ -117,11 +117,7 @@ TEST(Slurm, the_job_script_goes_on_in_its_next_allocation_without_an_orchestrato
   ASSERT_EQ(submitted.status, 0) << submitted.output;
   const std::string job = std::to_string(std::stoi(submitted.output));
   const auto eventually = [&](const std::string& what, const auto& condition) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(90);
-    while (!condition()) {
-      ASSERT_LT(std::chrono::steady_clock::now(), end) << what << "\n" << read_file(log);
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
+    ASSERT_TRUE(happens(condition)) << what << "\n" << read_file(log);
   };
   eventually("it trains", [&] { return small_run().losses("job").size() >= 20; });
   // What SLURM itself sends ahead of a time limit.

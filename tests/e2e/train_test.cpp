@@ -7,8 +7,8 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <thread>
 
+#include "tests/support/eventually.h"
 #include "tests/support/small_run.h"
 
 namespace katman::testing {
@@ -29,15 +29,6 @@ void expect_same_losses(const std::map<int64_t, double>& a, const std::map<int64
   for (const auto& [step, loss] : a) EXPECT_NEAR(b.at(step), loss, relative * loss) << step;
 }
 
-// Starts training and waits until it has done `steps` steps; nullptr when it ended before.
-void wait_for_steps(const std::string& directory, size_t steps) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (small_run().losses(directory).size() < steps) {
-    ASSERT_LT(std::chrono::steady_clock::now(), end) << "no step " << steps << " within a minute";
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-}
-
 TEST(Train, starts_at_the_uniform_loss_and_learns) {
   const Result result = small_run().train("learn", {"steps=40", "device.precision=fp32"});
   ASSERT_EQ(result.status, 0) << result.output;
@@ -48,73 +39,84 @@ TEST(Train, starts_at_the_uniform_loss_and_learns) {
   EXPECT_TRUE(has(result.output, "bits per byte")) << result.output;
 }
 
-TEST(Train, killed_at_any_moment_it_goes_on_bit_for_bit) {
-  const std::vector<std::string> sets = {"steps=200", "model.dropout=0.1"};
-  ASSERT_EQ(small_run().train("whole", sets).status, 0);
-  Process killed(small_run().command("killed", sets), small_run().path("killed.log"));
-  wait_for_steps("killed", 20);  // the second save finishes the first
-  killed.signal(SIGKILL);
-  EXPECT_EQ(killed.wait(), 128 + SIGKILL);
-  ASSERT_LT(small_run().losses("killed").size(), 200u) << "it ended before it was killed";
+// Twenty steps more than a run that was interrupted had done; how many there are changes nothing
+// about each.
+std::vector<std::string> further(const std::vector<std::string>& sets, const Interrupted& run) {
+  auto more = sets;
+  more.push_back("steps=" + std::to_string(run.steps + 20));
+  return more;
+}
 
-  const Result resumed = small_run().train("killed", sets);
+TEST(Train, killed_at_any_moment_it_goes_on_bit_for_bit) {
+  const std::vector<std::string> sets = {SmallRun::any_length, "model.dropout=0.1"};
+  const Interrupted killed =
+      small_run().interrupt("killed", small_run().command("killed", sets), 20, SIGKILL);
+  EXPECT_EQ(killed.status, 128 + SIGKILL);
+  const Result resumed = small_run().train("killed", further(sets, killed));
   ASSERT_EQ(resumed.status, 0) << resumed.output;
   EXPECT_TRUE(has(resumed.output, "going on after step")) << resumed.output;
+  ASSERT_EQ(small_run().train("whole", further(sets, killed)).status, 0);
   expect_same_losses(small_run().losses("whole"), small_run().losses("killed"), 0);
   EXPECT_EQ(small_run().newest_checkpoint("whole"), small_run().newest_checkpoint("killed"));
 }
 
 TEST(Train, sigterm_saves_and_the_same_command_goes_on) {
-  const std::vector<std::string> sets = {"steps=200", "checkpoint.every_steps=1000"};
-  ASSERT_EQ(small_run().train("unstopped", sets).status, 0);
-  Process stopped(small_run().command("stopped", sets), small_run().path("stopped.log"));
-  wait_for_steps("stopped", 3);
-  stopped.signal(SIGTERM);
-  EXPECT_EQ(stopped.wait(), 0);
-  const std::string log = read_file(small_run().path("stopped.log"));
-  EXPECT_TRUE(has(log, "the same command goes on from there")) << log;
-  const size_t done = small_run().losses("stopped").size();
-  ASSERT_LT(done, 200u);
-  ASSERT_EQ(small_run().train("stopped", sets).status, 0);
+  const std::vector<std::string> sets = {SmallRun::any_length, "checkpoint.every_steps=1000000"};
+  const Interrupted stopped =
+      small_run().interrupt("stopped", small_run().command("stopped", sets), 3, SIGTERM);
+  EXPECT_EQ(stopped.status, 0);
+  EXPECT_TRUE(has(stopped.output, "the same command goes on from there")) << stopped.output;
+  const Result resumed = small_run().train("stopped", further(sets, stopped));
+  ASSERT_EQ(resumed.status, 0) << resumed.output;
+  EXPECT_TRUE(has(resumed.output, fmt::format("going on after step {} of", stopped.steps)))
+      << resumed.output;
+  ASSERT_EQ(small_run().train("unstopped", further(sets, stopped)).status, 0);
   expect_same_losses(small_run().losses("unstopped"), small_run().losses("stopped"), 0);
   EXPECT_EQ(small_run().newest_checkpoint("unstopped"), small_run().newest_checkpoint("stopped"));
 }
 
 TEST(Train, a_rank_that_dies_is_started_again_and_nothing_of_it_shows) {
-  const std::vector<std::string> sets = {"steps=400", "mesh.dp=2"};
-  ASSERT_EQ(small_run().train("unhurt", sets).status, 0);
-  Process train(small_run().command("hurt", sets), small_run().path("hurt.log"));
-  wait_for_steps("hurt", 30);
+  const std::vector<std::string> sets = {SmallRun::any_length, "mesh.dp=2"};
+  const std::string log = small_run().path("hurt-first.log");
+  auto endless = small_run().command("hurt", sets);
+  endless.insert(endless.end(), {"--set", "steps=1000000"});
+  Process train(endless, log);
+  eventually("it trains", [] { return small_run().losses("hurt").size() >= 30; });
   const auto ranks = katman_processes(small_run().path("hurt") + "/logs/");
   ASSERT_EQ(ranks.size(), 2u);
   ::kill(ranks[1], SIGKILL);
-  EXPECT_EQ(train.wait(), 0) << read_file(small_run().path("hurt.log"));
-  const std::string log = read_file(small_run().path("hurt.log"));
-  EXPECT_TRUE(has(log, "recovering: ")) << log;
-  expect_same_losses(small_run().losses("unhurt"), small_run().losses("hurt"), 0);
+  eventually("it is noticed", [&] { return has(read_file(log), "recovering: "); });
+  eventually("it goes on", [&, done = small_run().losses("hurt").size()] {
+    return small_run().losses("hurt").size() > done + 10;
+  });
+  train.signal(SIGTERM);
+  EXPECT_EQ(train.wait(), 0) << read_file(log);
+  const auto losses = small_run().losses("hurt");
+  const std::string steps = fmt::format("steps={}", losses.size());
+  ASSERT_EQ(small_run().train("unhurt", {sets[0], sets[1], steps}).status, 0);
+  expect_same_losses(small_run().losses("unhurt"), losses, 0);
   EXPECT_EQ(small_run().newest_checkpoint("unhurt"), small_run().newest_checkpoint("hurt"));
 }
 
 TEST(Train, after_a_spike_it_goes_back_and_leaves_the_data_out_whatever_interrupts_it) {
   // A loss that is 1 % above the mean is none that needs this, but it comes often.
-  const std::vector<std::string> sets = {"steps=150", "recovery.on_bad_step=rollback",
+  const std::vector<std::string> sets = {SmallRun::any_length, "recovery.on_bad_step=rollback",
                                          "recovery.spike_factor=1.01", "recovery.skip_batches=2",
-                                         "recovery.most_rollbacks=100"};
-  const Result whole = small_run().train("spikes", sets);
+                                         "recovery.most_rollbacks=100000"};
+  const Interrupted killed = small_run().interrupt(
+      "spikes-killed", small_run().command("spikes-killed", sets), 130, SIGKILL);
+  const Result resumed = small_run().train("spikes-killed", further(sets, killed));
+  ASSERT_EQ(resumed.status, 0) << resumed.output;
+  const Result whole = small_run().train("spikes", further(sets, killed));
   ASSERT_EQ(whole.status, 0) << whole.output;
   EXPECT_TRUE(has(whole.output, "times the recent mean; samples")) << whole.output;
-  Process killed(small_run().command("spikes-killed", sets), small_run().path("spikes.log"));
-  wait_for_steps("spikes-killed", 60);
-  killed.signal(SIGKILL);
-  killed.wait();
-  const Result resumed = small_run().train("spikes-killed", sets);
-  ASSERT_EQ(resumed.status, 0) << resumed.output;
   expect_same_losses(small_run().losses("spikes"), small_run().losses("spikes-killed"), 0);
   EXPECT_EQ(small_run().newest_checkpoint("spikes"),
             small_run().newest_checkpoint("spikes-killed"));
 
   auto bounded = sets;
   bounded.back() = "recovery.most_rollbacks=0";
+  bounded.emplace_back("steps=150");
   const Result refused = small_run().train("spikes-bounded", bounded);
   EXPECT_EQ(refused.status, 1) << refused.output;
   EXPECT_TRUE(has(refused.output, "rolled back 0 times already")) << refused.output;
@@ -149,17 +151,19 @@ TEST(Train, micro_batches_ranks_and_backends_give_the_same_losses) {
 }
 
 TEST(Train, a_run_resumes_on_another_layout_as_if_never_stopped) {
-  const std::string fp32 = "device.precision=fp32";
-  const std::string steps = "steps=100";
-  ASSERT_EQ(small_run().train("stays", {fp32, steps}).status, 0);
-  Process first(small_run().command("moves", {fp32, steps, "mesh.dp=2", "mesh.pp=2"}),
-                small_run().path("moves.log"));
-  wait_for_steps("moves", 5);
-  first.signal(SIGTERM);
-  EXPECT_EQ(first.wait(), 0) << read_file(small_run().path("moves.log"));
-  ASSERT_LT(small_run().losses("moves").size(), 100u);
-  const Result second = small_run().train("moves", {fp32, steps, "mesh.tp=2"});
+  const std::vector<std::string> sets = {SmallRun::any_length, "device.precision=fp32"};
+  const auto on = [](std::vector<std::string> sets, std::initializer_list<const char*> mesh) {
+    sets.insert(sets.end(), mesh.begin(), mesh.end());
+    return sets;
+  };
+  const auto first = on(sets, {"mesh.dp=2", "mesh.pp=2"});
+  const Interrupted moved =
+      small_run().interrupt("moves", small_run().command("moves", first), 5, SIGTERM);
+  ASSERT_EQ(moved.status, 0) << moved.output;
+  const auto rest = further(sets, moved);
+  const Result second = small_run().train("moves", on(rest, {"mesh.tp=2"}));
   ASSERT_EQ(second.status, 0) << second.output;
+  ASSERT_EQ(small_run().train("stays", rest).status, 0);
   expect_same_losses(small_run().losses("stays"), small_run().losses("moves"), 1e-5);
   // The same samples, each once: neither the interruption nor the layouts lost or repeated any.
   const auto digest = [](const std::string& directory) {
@@ -168,7 +172,7 @@ TEST(Train, a_run_resumes_on_another_layout_as_if_never_stopped) {
     return nlohmann::json::parse(result.output).at("counters").at("sample_digest");
   };
   EXPECT_EQ(digest("stays"), digest("moves"));
-  ASSERT_EQ(small_run().train("three", {fp32, steps, "mesh.dp=3"}).status, 0);
+  ASSERT_EQ(small_run().train("three", on(rest, {"mesh.dp=3"})).status, 0);
   EXPECT_EQ(digest("stays"), digest("three"));
 }
 
@@ -237,8 +241,8 @@ TEST(Train, fewer_threads_than_were_asked_for_are_used_as_if_they_had_been) {
   const Result result = run(limited);
   ASSERT_EQ(result.status, 0) << result.output;
   EXPECT_TRUE(has(result.output, "1 of 2 threads are used")) << result.output;
-  ASSERT_EQ(small_run().train("one", {"steps=20", "device.threads=1"}).status, 0);
-  EXPECT_EQ(small_run().losses("limited"), small_run().losses("one"));
+  ASSERT_EQ(small_run().train("one-thread", {"steps=20", "device.threads=1"}).status, 0);
+  EXPECT_EQ(small_run().losses("limited"), small_run().losses("one-thread"));
 }
 
 TEST(Train, check_prints_the_run_with_every_default) {

@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "core/error.h"
 #include "core/random.h"
 #include "tests/support/process.h"
 
@@ -28,7 +29,8 @@ std::vector<std::pair<std::string, std::string>> Lessons::pairs() {
 std::string Lessons::run_file(const std::string& name, const std::string& section) const {
   const std::string text = fmt::format(
       "steps: 60 seed: 5 finetune {{ from: \"{}\" batch: 8 {} }} learning_rate {{ peak: 5e-3 "
-      "kind: LINEAR }} validation {{ every_steps: 30 }} checkpoint {{ every_steps: 20 }} device "
+      "kind: LINEAR }} validation {{ every_steps: 30 }} checkpoint {{ every_steps: "
+      "20 }} device "
       "{{ precision: \"fp32\" }}",
       base(), section);
   return dir_.write(name + ".textproto", text);

@@ -1,14 +1,11 @@
 // What the tests of fine-tuning start from.
 #pragma once
 
-#include <chrono>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
-#include "core/error.h"
 #include "tests/support/small_run.h"
 #include "tests/support/temp_dir.h"
 
@@ -25,6 +22,11 @@ class Lessons {
   std::string file(const std::string& name) const { return dir_.file(name); }
   std::string base() const { return run_.path("base"); }
   const SmallRun& runs() const { return run_; }
+
+  // As SmallRun::any_length; here the warm-up is a share of the steps, too.
+  static std::vector<std::string> any_length() {
+    return {SmallRun::any_length, "learning_rate.warmup_steps=1"};
+  }
 
   // Writes NAME.textproto.
   std::string run_file(const std::string& name, const std::string& section) const;
@@ -44,15 +46,6 @@ class Lessons {
 
 // Made when first asked for.
 const Lessons& lessons();
-
-template <class Condition>
-void eventually(Condition condition) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (!condition()) {
-    require(std::chrono::steady_clock::now() < end, "it did not happen within a minute");
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-}
 
 std::vector<nlohmann::json> read_lines(const std::string& path);
 

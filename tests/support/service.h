@@ -1,14 +1,13 @@
 // An orchestrator as a process, with runs that end within seconds.
 #pragma once
 
-#include <chrono>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "core/error.h"
 #include "orchestrator/control/client.h"
+#include "tests/support/eventually.h"
 #include "tests/support/small_run.h"
 
 namespace katman::testing {
@@ -50,11 +49,7 @@ class Service {
 
   template <class Condition>
   void eventually(const std::string& what, Condition condition) const {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(90);
-    while (!condition()) {
-      require(std::chrono::steady_clock::now() < end, "not within 90 s: {}\n{}", what, log());
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
+    if (!happens(condition)) fail("not within 90 s: {}\n{}", what, log());
   }
 
  private:
@@ -66,7 +61,7 @@ class Service {
 };
 
 // The same losses of every step and the same weights, bit for bit. Directories below small_run()'s.
-void expect_same_training(const std::string& a, const std::string& b);
+void expect_same_training(const std::string& undisturbed, const std::string& disturbed);
 // Of the steps that count, every one once: what the orchestrator knows of this series of a run.
 void expect_every_step_once(const Service& service, const std::string& run, uint64_t steps,
                             const std::string& series = "loss");

@@ -14,6 +14,7 @@
 
 #include "core/error.h"
 #include "core/host_name.h"
+#include "tests/support/eventually.h"
 
 namespace katman::testing {
 namespace fs = std::filesystem;
@@ -41,15 +42,6 @@ std::string user_name() {
   const passwd* user = getpwuid(geteuid());
   require(user, "user {} has no name, and SLURM wants one", geteuid());
   return user->pw_name;
-}
-
-template <class Condition>
-void wait_until(const std::string& what, Condition condition) {
-  const auto end = std::chrono::steady_clock::now() + 60s;
-  while (!condition()) {
-    require(std::chrono::steady_clock::now() < end, "not within a minute: {}", what);
-    std::this_thread::sleep_for(20ms);
-  }
 }
 
 }  // namespace
@@ -112,7 +104,7 @@ Slurm::Slurm() {
                                "--pid-file=" + munge + "/pid", "--log-file=" + munge + "/log",
                                "--seed-file=" + munge + "/seed"},
       dir_.file("munged.log"));
-  wait_until("munged listens", [&] { return fs::exists(munge + "/socket"); });
+  eventually("munged listens", [&] { return fs::exists(munge + "/socket"); });
   control_ = std::make_unique<Process>(
       std::vector<std::string>{daemon("slurmctld"), "-D", "-f", configuration},
       dir_.file("slurmctld.log"));
@@ -125,7 +117,7 @@ Slurm::Slurm() {
 
 void Slurm::wait_for_nodes() {
   try {
-    wait_until("both nodes are idle", [] {
+    eventually("both nodes are idle", [] {
       return run({"sinfo", "--noheader", "--partition=all", "--format=%D %T"}).output == "2 idle\n";
     });
   } catch (const Error& error) {
@@ -139,7 +131,7 @@ Slurm::~Slurm() {
   run({"scancel", "--full", "--signal=KILL", "--user=" + user_name()});
   run({"scancel", "--user=" + user_name()});
   try {
-    wait_until("all jobs have ended", [] { return run({"squeue", "--noheader"}).output.empty(); });
+    eventually("all jobs have ended", [] { return run({"squeue", "--noheader"}).output.empty(); });
   } catch (const Error&) {
     // The daemons go all the same.
   }

@@ -7,6 +7,8 @@
 #include "core/error.h"
 #include "orchestrator/bench/tokenize.h"
 #include "parallel/checkpoint/checkpoint.h"
+#include "parallel/checkpoint/files.h"
+#include "tests/support/eventually.h"
 
 namespace katman::testing {
 namespace fs = std::filesystem;
@@ -56,6 +58,17 @@ Result SmallRun::train(const std::string& directory, const std::vector<std::stri
   return run(command(directory, sets));
 }
 
+Interrupted SmallRun::interrupt(const std::string& directory, std::vector<std::string> command,
+                                size_t after, int signal) const {
+  command.insert(command.end(), {"--set", "steps=1000000"});
+  const std::string log = path(directory) + ".log";
+  Process process(command, log);
+  eventually("it trains", [&] { return losses(directory).size() >= after; });
+  process.signal(signal);
+  const int status = process.wait();
+  return {status, losses(directory).size(), read_file(log)};
+}
+
 std::map<int64_t, double> SmallRun::losses(const std::string& directory) const {
   std::map<int64_t, double> losses;
   const fs::path file = fs::path(path(directory)) / "metrics.jsonl";
@@ -68,11 +81,11 @@ std::map<int64_t, double> SmallRun::losses(const std::string& directory) const {
   return losses;
 }
 
-std::map<std::string, std::string> SmallRun::newest_checkpoint(const std::string& directory) const {
-  std::map<std::string, std::string> files;
+std::map<std::string, uint64_t> SmallRun::newest_checkpoint(const std::string& directory) const {
+  std::map<std::string, uint64_t> files;
   for (const auto& entry : fs::directory_iterator(find_checkpoint(path(directory))))
     if (entry.path().extension() == ".safetensors")
-      files[entry.path().filename().string()] = read_file(entry.path());
+      files[entry.path().filename().string()] = checksum(read_file(entry.path()));
   return files;
 }
 
