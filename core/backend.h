@@ -36,6 +36,10 @@ struct Gemm {
   Epilogue epilogue = Epilogue::none;
   Tensor bias = {};  // [n], type of A
   Tensor aux = {};   // [m, n], type of C: written by bias_gelu, read by gelu_grad
+  // f32 [m], optional: += the sums over k of op(A), as it is before fp8_rounded. Where the product
+  // is a weight's gradient, dy^T x, these are the bias's. Only when a_transposed, with
+  // Epilogue::none.
+  Tensor bias_grad = {};
 };
 
 // Which keys a query may look at, and how heads are laid out. Tokens of a micro-batch are the rows
@@ -93,6 +97,11 @@ class Backend {
   virtual void cast(const Tensor& x, const Tensor& y) = 0;  // f32 <-> bf16, any equal element count
   // Tells that parameters were written (an update, a load): packed copies of weights are stale.
   virtual void weights_changed() = 0;
+
+  // Lets sums be added in whatever order is fastest, so that two runs may differ in their last bits:
+  // for measuring what the fixed orders cost. CUDA's products and cuDNN's attention have other
+  // orders, the rest ignores it. Off at first.
+  virtual void allow_any_order(bool) {}
 
   // --- products
   // Lets products of f32 round their operands to TF32, 10 bits of fraction, where the device has

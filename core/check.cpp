@@ -31,6 +31,9 @@ GemmSize check_gemm(const Gemm& g) {
   using enum Gemm::Epilogue;
   require(!g.accumulate || (g.epilogue == none && g.c.dtype() == DType::f32),
           "gemm accumulates only into f32 and without an epilogue");
+  require(!g.bias_grad || (g.a_transposed && g.epilogue == none &&
+                           g.bias_grad.dtype() == DType::f32 && g.bias_grad.elements() == size.m),
+          "gemm: bias_grad wants {} values in f32, A transposed and no epilogue", size.m);
   if (g.epilogue == bias || g.epilogue == bias_gelu) {
     require(g.bias && g.bias.elements() == size.n && g.bias.dtype() == g.a.dtype(),
             "gemm: the epilogue wants a bias of {} {} values", size.n, name_of(g.a.dtype()));

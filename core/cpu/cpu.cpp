@@ -59,6 +59,12 @@ void CpuBackend::cast(const Tensor& x, const Tensor& y) {
 
 void CpuBackend::gemm(const Gemm& g) {
   check_gemm(g);
+  if (g.bias_grad) {
+    Gemm product = g;
+    product.bias_grad = {};
+    gemm(product);
+    return bias_grad(g.a, g.bias_grad);
+  }
   if (g.a_fp8 != Fp8::none) {
     Gemm rounded = g;
     rounded.a = rounded_to_fp8(*this, g.a, g.a_fp8, threads_);

@@ -37,6 +37,10 @@ class CudaBackend : public Backend {
   void cast(const Tensor& x, const Tensor& y) override;
   void weights_changed() override {}  // nothing is kept packed
 
+  void allow_any_order(bool on) override {
+    products_.allow_any_order(on);
+    fused_.allow_any_order(on);
+  }
   void allow_tf32(bool on) override { products_.allow_tf32(on); }
   void gemm(const Gemm& g) override;
   void bias_grad(const Tensor& dy, const Tensor& db) override;

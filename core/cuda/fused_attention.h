@@ -29,7 +29,10 @@ class FusedAttention {
   // for which cuDNN has no plan (said once in the log).
   bool takes(const Tensor& qkv, const AttentionShape& shape);
 
-  // As Backend::attention and attention_grad. The gradients are added up in a fixed order.
+  void allow_any_order(bool on);  // see Backend
+
+  // As Backend::attention and attention_grad. The gradients are added up in a fixed order,
+  // unless any is allowed.
   void forward(const Tensor& qkv, const AttentionShape& shape, const Tensor& out,
                const Tensor& lse);
   void backward(const Tensor& dout, const Tensor& qkv, const Tensor& out, const Tensor& lse,
@@ -43,6 +46,7 @@ class FusedAttention {
   Backend& backend_;
   cudaStream_t stream_;
   void* handle_ = nullptr;  // cudnnHandle_t
+  bool any_order_ = false;
   std::map<ShapeKey, std::unique_ptr<Plans>> plans_;
 };
 

@@ -64,10 +64,10 @@ Layout layout_of(cudaDataType_t type, int64_t rows, int64_t columns) {
   return Layout(layout);
 }
 
-cublasLtEpilogue_t epilogue_of(Gemm::Epilogue epilogue) {
-  switch (epilogue) {
+cublasLtEpilogue_t epilogue_of(const GemmKind& kind) {
+  switch (kind.epilogue) {
     case Gemm::Epilogue::none:
-      return CUBLASLT_EPILOGUE_DEFAULT;
+      return kind.bias_grad ? CUBLASLT_EPILOGUE_BGRADB : CUBLASLT_EPILOGUE_DEFAULT;
     case Gemm::Epilogue::bias:
       return CUBLASLT_EPILOGUE_BIAS;
     case Gemm::Epilogue::bias_gelu:
@@ -148,6 +148,7 @@ GemmKind Products::kind_of(const Job& g, const GemmSize& size) {
           g.a_transposed,
           g.b_transposed,
           g.accumulate,
+          static_cast<bool>(g.bias_grad),
           g.epilogue,
           g.type,
           g.c.dtype(),
@@ -179,6 +180,12 @@ void Products::allow_tf32(bool on) {
   plans_.clear();
 }
 
+void Products::allow_any_order(bool on) {
+  if (on == any_order_) return;
+  any_order_ = on;
+  plans_.clear();
+}
+
 std::unique_ptr<Products::Plan> Products::describe(const Job& g, const GemmKind& kind) const {
   auto plan = std::make_unique<Plan>();
   if (!is_supported(kind)) return plan;
@@ -191,10 +198,14 @@ std::unique_ptr<Products::Plan> Products::describe(const Job& g, const GemmKind&
   const auto operation = [](bool transposed) { return transposed ? CUBLAS_OP_T : CUBLAS_OP_N; };
   set(plan->desc, CUBLASLT_MATMUL_DESC_TRANSA, operation(kind.b_transposed));
   set(plan->desc, CUBLASLT_MATMUL_DESC_TRANSB, operation(kind.a_transposed));
-  set(plan->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(kind.epilogue));
+  set(plan->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(kind));
   if (has_bias(g)) {
     set(plan->desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, data_type(kind.in));
     set(plan->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(g.bias.raw()));
+  }
+  if (g.bias_grad) {
+    set(plan->desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, CUDA_R_32F);
+    set(plan->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<void*>(g.bias_grad.raw()));
   }
   if (has_aux(g)) {
     set(plan->desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, kind.n);
@@ -207,28 +218,33 @@ std::unique_ptr<Products::Plan> Products::describe(const Job& g, const GemmKind&
   return plan;
 }
 
+Tensor Products::sums_for(const Job& g) const {
+  return g.bias_grad ? backend_.empty(g.bias_grad.shape(), DType::f32) : Tensor();
+}
+
 cublasStatus_t Products::start(const Plan& plan, const cublasLtMatmulAlgo_t& algo, const Job& g,
-                               void* d) const {
+                               const Output& to) const {
   if (has_bias(g))
     set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(g.bias.raw()));
+  if (to.sums) set(plan.desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<void*>(to.sums.raw()));
   if (has_aux(g))
     set(plan.desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, static_cast<void*>(g.aux.raw()));
   if (g.has_codes()) set_scales(plan.desc, g.a_inverse, g.b_inverse);
   const float alpha = 1, beta = g.accumulate ? 1 : 0;
   return cublasLtMatmul(handle_, plan.desc.get(), &alpha, g.b.raw(), plan.a.get(), g.a.raw(),
-                        plan.b.get(), &beta, g.c.raw(), plan.c.get(), d, plan.c.get(), &algo,
-                        workspace_.raw(), workspace_bytes, stream_);
+                        plan.b.get(), &beta, g.c.raw(), plan.c.get(), to.d.raw(), plan.c.get(),
+                        &algo, workspace_.raw(), workspace_bytes, stream_);
 }
 
 float Products::measure_ms(const Plan& plan, const cublasLtMatmulAlgo_t& algo, const Job& g,
-                           const Tensor& d) const {
+                           const Output& to) const {
   constexpr int runs = 3;
   const Event begin(true), end(true);
   // The first run loads the kernel; it may turn out not to take this product after all.
-  if (start(plan, algo, g, d.raw()) != CUBLAS_STATUS_SUCCESS) return INFINITY;
+  if (start(plan, algo, g, to) != CUBLAS_STATUS_SUCCESS) return INFINITY;
   begin.record(stream_);
   for (int run = 0; run < runs; ++run)
-    cublas_check(start(plan, algo, g, d.raw()), "measure a matrix product");
+    cublas_check(start(plan, algo, g, to), "measure a matrix product");
   end.record(stream_);
   return end.ms_since(begin) / runs;
 }
@@ -248,7 +264,8 @@ std::vector<cublasLtMatmulAlgo_t> Products::propose(const Plan& plan, const Gemm
   const Preference preference(raw);
   set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(workspace_bytes));
   set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-      static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
+      static_cast<uint32_t>(any_order_ ? CUBLASLT_REDUCTION_SCHEME_MASK
+                                       : CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, kind.alignment[1]);
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, kind.alignment[0]);
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, kind.alignment[2]);
@@ -268,7 +285,7 @@ std::vector<cublasLtMatmulAlgo_t> Products::propose(const Plan& plan, const Gemm
 void Products::choose(Plan& plan, const Job& g, const GemmKind& kind) const {
   const auto algorithms = propose(plan, kind);
   if (algorithms.empty()) {
-    const bool apart = kind.epilogue != Gemm::Epilogue::none;
+    const bool apart = kind.epilogue != Gemm::Epilogue::none || kind.bias_grad;
     plan.way = apart ? Plan::Way::epilogue_apart : Plan::Way::plain;
     spdlog::warn("cuBLASLt has no algorithm for a product of {} x {} x {} in {}{}", kind.m, kind.n,
                  kind.k, g.has_codes() ? "8-bit floats" : name_of(kind.in),
@@ -281,20 +298,19 @@ void Products::choose(Plan& plan, const Job& g, const GemmKind& kind) const {
   // C may hold one of the two results that are compared, unless it is read, too.
   const bool c_is_free = !g.accumulate && g.c.raw() != g.a.raw() && g.c.raw() != g.aux.raw();
   if (algorithms.size() == 1 || g.c.bytes() * (c_is_free ? 1 : 2) > most_scratch_bytes) return;
-  const Tensor first = backend_.empty(g.c.shape(), g.c.dtype()),
-               other = c_is_free ? g.c : backend_.empty(g.c.shape(), g.c.dtype());
+  const Output first{backend_.empty(g.c.shape(), g.c.dtype()), sums_for(g)},
+      other{c_is_free ? g.c : backend_.empty(g.c.shape(), g.c.dtype()), sums_for(g)};
+  const auto agree = [&] {
+    return same_bits(first.d, other.d) && (!first.sums || same_bits(first.sums, other.sums));
+  };
   float best = INFINITY;  // of those whose result is that of the first one that works
-  float fastest = INFINITY;
   for (const auto& algo : algorithms) {
     const bool is_first = best == INFINITY;
     const float ms = measure_ms(plan, algo, g, is_first ? first : other);
-    fastest = std::min(fastest, ms);
-    if (ms >= best || !(is_first || same_bits(first, other))) continue;
+    if (ms >= best || !(is_first || any_order_ || agree())) continue;
     best = ms;
     plan.algo = algo;
   }
-  spdlog::debug("product {} x {} x {}: chosen {:.4f} ms, of any bits {:.4f} ms", kind.m, kind.n,
-                kind.k, best, fastest);
 }
 
 const Products::Plan& Products::plan_for(const Job& g, const GemmSize& size) {
@@ -312,18 +328,25 @@ const Products::Plan& Products::plan_for(const Job& g, const GemmSize& size) {
 bool Products::run(const Job& job, const GemmSize& size) {
   const Plan& plan = plan_for(job, size);
   switch (plan.way) {
-    case Plan::Way::fused:
-      cublas_check(start(plan, plan.algo, job, job.c.raw()), "start a matrix product");
+    case Plan::Way::fused: {
+      const Output to{job.c, sums_for(job)};
+      cublas_check(start(plan, plan.algo, job, to), "start a matrix product");
+      if (to.sums) backend_.add(job.bias_grad, to.sums, job.bias_grad);
       return true;
+    }
     case Plan::Way::plain:
       if (job.has_codes()) return false;
       run_plain(job, job.type, size, job.accumulate, stream_);
+      if (job.bias_grad) backend_.bias_grad(job.a, job.bias_grad);
       return true;
     case Plan::Way::epilogue_apart: {
       Job product = job;
       product.epilogue = Gemm::Epilogue::none;
+      product.bias_grad = {};
       if (!run(product, size)) return false;
-      run_plain(job, job.type, {size.m, size.n, 0}, true, stream_);
+      if (job.epilogue != Gemm::Epilogue::none)
+        run_plain(job, job.type, {size.m, size.n, 0}, true, stream_);
+      if (job.bias_grad) backend_.bias_grad(job.a, job.bias_grad);
       return true;
     }
   }
@@ -362,8 +385,14 @@ void Products::run_fp8(const Gemm& g, const GemmSize& size) {
 
 void Products::run(const Gemm& g) {
   const GemmSize size = check_gemm(g);
-  if (g.a_fp8 != Fp8::none) return run_fp8(g, size);
-  run(Job{g, g.a.dtype()}, size);
+  if (g.a_fp8 == Fp8::none) {
+    run(Job{g, g.a.dtype()}, size);
+    return;
+  }
+  Gemm product = g;
+  product.bias_grad = {};  // not of the codes
+  run_fp8(product, size);
+  if (g.bias_grad) backend_.bias_grad(g.a, g.bias_grad);
 }
 
 }  // namespace katman

@@ -21,7 +21,7 @@ void cublas_check(cublasStatus_t status, const char* what);
 // What a plan depends on: everything but the addresses, of which only the alignment counts.
 struct GemmKind {
   int64_t m = 0, n = 0, k = 0;
-  bool a_transposed = false, b_transposed = false, accumulate = false;
+  bool a_transposed = false, b_transposed = false, accumulate = false, bias_grad = false;
   Gemm::Epilogue epilogue = Gemm::Epilogue::none;
   DType in = DType::f32, out = DType::f32;
   Fp8 a_fp8 = Fp8::none, b_fp8 = Fp8::none;
@@ -31,8 +31,9 @@ struct GemmKind {
 
 // cuBLASLt is column-major: it computes C^T [n, m] = op(B)^T op(A)^T, which needs no transposition
 // of anything: a row-major matrix is its transpose, column-major. So its A is our B; our bias [n]
-// is a vector over the rows of its D, as it wants it; and aux, row-major [m, n], has D's leading
-// dimension n.
+// is a vector over the rows of its D, as it wants it; aux, row-major [m, n], has D's leading
+// dimension n; and a bias's gradient, [m], is the sums over k of its B. It writes these, and they
+// are added to what was there by a kernel that reads nothing else: all of A need not be read again.
 //
 // Each kind of product is planned once. The heuristics propose up to eight algorithms; each is run
 // and timed on the actual operands, into memory that nobody reads, and the fastest is kept among
@@ -51,7 +52,8 @@ class Products {
   Products(Backend& backend, const CudaDevice& device, cudaStream_t stream);
   ~Products();
 
-  void allow_tf32(bool on);  // see Backend
+  void allow_tf32(bool on);       // see Backend
+  void allow_any_order(bool on);  // the same
 
   void run(const Gemm& g);
 
@@ -73,16 +75,21 @@ class Products {
   std::vector<cublasLtMatmulAlgo_t> propose(const Plan& plan, const GemmKind& kind) const;
   // Picks the plan's algorithm, or another way where the library has none.
   void choose(Plan& plan, const Job& g, const GemmKind& kind) const;
+  // What the library writes: the product, and the sums of a bias's gradient where there are some.
+  struct Output {
+    Tensor d, sums = {};
+  };
+  Tensor sums_for(const Job& g) const;
   cublasStatus_t start(const Plan& plan, const cublasLtMatmulAlgo_t& algo, const Job& g,
-                       void* d) const;
+                       const Output& to) const;
   // INFINITY for an algorithm that fails.
   float measure_ms(const Plan& plan, const cublasLtMatmulAlgo_t& algo, const Job& g,
-                   const Tensor& d) const;
+                   const Output& to) const;
   bool same_bits(const Tensor& a, const Tensor& b) const;
 
   Backend& backend_;
   cudaStream_t stream_;
-  bool device_has_fp8_, told_of_fp8_ = false, tf32_ = false;
+  bool device_has_fp8_, told_of_fp8_ = false, tf32_ = false, any_order_ = false;
   cublasLtHandle_t handle_ = nullptr;
   Tensor workspace_;
   std::map<GemmKind, std::unique_ptr<Plan>> plans_;

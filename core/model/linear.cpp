@@ -54,15 +54,19 @@ Gemm input_grad(const ModelContext& context, const Tensor& dy, const Param& weig
   return g;
 }
 
-// dW += dy^T x.
-void add_weight_grad(const ModelContext& context, const Tensor& dy, const Tensor& x,
-                     const Param& weight) {
+// dW += dy^T x, and the bias's gradient, if there is one, += the sums over the rows of its own dy.
+void add_grads(const ModelContext& context, const Tensor& dy, const Tensor& x, const Param& weight,
+               const Tensor& bias_dy, const Param* bias) {
+  const bool biased = bias && !bias->frozen;
+  const bool at_once = biased && !weight.frozen && bias_dy.raw() == dy.raw();
+  if (biased && !at_once) context.backend.bias_grad(bias_dy, bias->grad);
   if (weight.frozen) return;
   Gemm g;
   g.a = dy;
   g.b = x;
   g.c = weight.grad;
   g.a_transposed = g.accumulate = true;
+  if (at_once) g.bias_grad = bias->grad;
   round_operands(context, Fp8::e5m2, g);
   context.backend.gemm(g);
 }
@@ -122,10 +126,7 @@ Tensor ColumnParallel::backward(const Tensor& dy, const Tensor& x, Tape& tape) c
   const Tensor x_rows = all_x.arrived();
   if (adapter_) adapter_->backward(dy, x_rows, g.c, tape);
   Arriving dx = reduce_rows(context_, g.c);
-  tape.later([this, dy, x_rows] {
-    add_weight_grad(context_, dy, x_rows, weight_);
-    if (bias_ && !bias_->frozen) context_.backend.bias_grad(dy, bias_->grad);
-  });
+  tape.later([this, dy, x_rows] { add_grads(context_, dy, x_rows, weight_, dy, bias_); });
   return dx.arrived();
 }
 
@@ -162,9 +163,7 @@ Tensor RowParallel::backward(const Tensor& dy, const Tensor& x, Tape& tape,
   if (adapter_) adapter_->backward(dy_rows, x, g.c, tape);
   if (before && adapter_) context_.backend.gelu_grad(g.c, before, g.c);
   tape.later([this, dy, dy_rows, x] {
-    add_weight_grad(context_, dy_rows, x, weight_);
-    if (bias_ && !bias_->frozen)
-      context_.backend.bias_grad(dy, bias_->grad);  // of my rows: see Param::replicated
+    add_grads(context_, dy_rows, x, weight_, dy, bias_);  // of my rows: see Param::replicated
   });
   return g.c;
 }

@@ -105,8 +105,8 @@ Tensor TaskHead::backward(const Tensor& dlogits, const Tensor& x) const {
     weight.b = x;
     weight.c = weight_.grad;
     weight.a_transposed = weight.accumulate = true;
+    if (bias_) weight.bias_grad = bias_->grad;
     backend.gemm(weight);
-    if (bias_) backend.bias_grad(dy, bias_->grad);
   }
   Gemm input;
   input.a = dy;

@@ -11,6 +11,7 @@ namespace {
 struct Layer {
   std::string name;
   int64_t in, out;
+  bool biased;
   Gemm::Epilogue forward, input_grad;
 };
 
@@ -28,6 +29,7 @@ class Bench {
   void input_grad(const Layer& layer);
   void weight_grad(const Layer& layer);
   void add(const std::string& name, const Gemm& product);
+  double fastest(const std::function<void()>& enqueue);
   Tensor activations(int64_t columns) { return backend_.zeros({bench_.rows, columns}, dtype_); }
 
   const GemmBench& bench_;
@@ -36,14 +38,27 @@ class Bench {
   GemmReport report_;
 };
 
+double Bench::fastest(const std::function<void()>& enqueue) {
+  backend_.weights_changed();
+  const double seconds = fastest_seconds(backend_, enqueue, bench_.seconds);
+  backend_.weights_changed();
+  return seconds;
+}
+
 void Bench::add(const std::string& name, const Gemm& product) {
   GemmFigures figures;
   figures.name = name;
   figures.m = product.c.extent(0), figures.n = product.c.extent(1);
   figures.k = product.a.extent(product.a_transposed ? 0 : 1);
-  backend_.weights_changed();
-  figures.best_s = fastest_seconds(backend_, product, bench_.seconds);
-  backend_.weights_changed();
+  figures.best_s = fastest([&] { backend_.gemm(product); });
+  if (product.bias_grad) {
+    Gemm alone = product;
+    alone.bias_grad = {};
+    figures.apart_s = fastest([&] {
+      backend_.gemm(alone);
+      backend_.bias_grad(product.a, product.bias_grad);
+    });
+  }
   figures.flops = 2.0 * static_cast<double>(figures.m) * static_cast<double>(figures.n) *
                   static_cast<double>(figures.k) / figures.best_s;
   figures.share = figures.flops / report_.peak_flops;
@@ -80,6 +95,7 @@ void Bench::weight_grad(const Layer& layer) {
   product.b = activations(layer.in);
   product.c = backend_.zeros({layer.out, layer.in}, DType::f32);
   product.accumulate = true;
+  if (layer.biased) product.bias_grad = backend_.zeros({layer.out}, DType::f32);
   add(layer.name + " weight gradient", product);
 }
 
@@ -90,15 +106,15 @@ GemmReport Bench::run() {
   report_.peak_size = peak_size_on(report_.device, bench_.peak_size);
   report_.peak_flops = measured_peak_flops(backend_, dtype_, report_.peak_size, 1);
   using enum Gemm::Epilogue;
-  const auto biased = model.biases ? bias : none;
-  const bool gelu = model.activation == Activation::gelu;
+  const bool biased = model.biases, gelu = model.activation == Activation::gelu;
+  const auto forward_of = biased ? bias : none;
   for (const Layer& layer :
-       {Layer{"attn.qkv", model.hidden, model.qkv_rows(), biased, none},
-        Layer{"attn.proj", model.hidden, model.hidden, biased, none},
-        Layer{"mlp.up", model.hidden, model.up_rows(), gelu && model.biases ? bias_gelu : biased,
-              none},
-        Layer{"mlp.down", model.ff(), model.hidden, biased, gelu ? gelu_grad : none},
-        Layer{"logits", model.hidden, (model.vocabulary + 127) / 128 * 128, none, none}}) {
+       {Layer{"attn.qkv", model.hidden, model.qkv_rows(), biased, forward_of, none},
+        Layer{"attn.proj", model.hidden, model.hidden, biased, forward_of, none},
+        Layer{"mlp.up", model.hidden, model.up_rows(), biased,
+              gelu && biased ? bias_gelu : forward_of, none},
+        Layer{"mlp.down", model.ff(), model.hidden, biased, forward_of, gelu ? gelu_grad : none},
+        Layer{"logits", model.hidden, (model.vocabulary + 127) / 128 * 128, false, none, none}}) {
     forward(layer);
     input_grad(layer);
     weight_grad(layer);

@@ -21,6 +21,7 @@ struct GemmFigures {
   std::string name;  // "mlp.up forward"
   int64_t m = 0, n = 0, k = 0;
   double best_s = 0, flops = 0;  // per second
+  double apart_s = 0;            // where it takes the bias's gradient along: as two operations
   double share = 0;              // of the square product's
 };
 

@@ -32,10 +32,10 @@ Tensor noise(Backend& backend, const Shape& shape, DType dtype) {
 
 }  // namespace
 
-double fastest_seconds(Backend& backend, const Gemm& product, double seconds) {
+double fastest_seconds(Backend& backend, const std::function<void()>& enqueue, double seconds) {
   const auto in_a_row = [&](int calls) {
     const auto begin = Clock::now();
-    for (int call = 0; call < calls; ++call) backend.gemm(product);
+    for (int call = 0; call < calls; ++call) enqueue();
     backend.sync();
     return seconds_since(begin) / calls;
   };
@@ -56,7 +56,8 @@ double measured_peak_flops(Backend& backend, DType dtype, int64_t size, double s
   product.b_transposed = true;
   product.b_is_weight = true;
   backend.weights_changed();
-  const double best = fastest_seconds(backend, product, seconds);
+  const double best = fastest_seconds(
+      backend, [&] { backend.gemm(product); }, seconds);
   backend.weights_changed();  // forget the packed copy of a matrix that is about to go
   const double n = static_cast<double>(size);
   return 2 * n * n * n / best;

@@ -2,15 +2,16 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "core/backend.h"
 
 namespace katman {
 
-// The shortest time of one product, of several in a row so that starting them costs nothing, within
-// about `seconds`.
-double fastest_seconds(Backend& backend, const Gemm& product, double seconds);
+// The shortest time of what this enqueues, of several in a row so that starting them costs nothing,
+// within about `seconds`.
+double fastest_seconds(Backend& backend, const std::function<void()>& enqueue, double seconds);
 
 // FLOP/s of a large square matrix product on this device, the best of a few within about
 // `seconds`: what the machine gives to the easiest work of this type.

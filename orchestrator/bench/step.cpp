@@ -93,6 +93,8 @@ void check(const StepBench& bench, const std::string& device) {
   const bool on_cuda = cuda_device_of(device).has_value();
   require_usage(bench.precision != "tf32" || on_cuda,
                 "--precision tf32 is for CUDA devices, not for {}; use fp32", device);
+  require_usage(!bench.any_order || on_cuda,
+                "--any-order is for CUDA devices: {} adds in one order only", device);
   require_usage(!bench.trace || on_cuda,
                 "--trace needs a CUDA device: on {} the host does all the work", device);
 }
@@ -105,6 +107,7 @@ StepFigures run_step_bench(const StepBench& bench) {
   const TrainConfig config = fitting(config_of(bench), device, {});
   const auto backend = make_backend(device, bench.threads);
   backend->allow_tf32(bench.precision == "tf32");
+  backend->allow_any_order(bench.any_order);
   StepFigures figures;
   figures.device = backend->name();
   figures.tokens_per_step = config.batch_sequences * config.model.sequence;

@@ -19,6 +19,7 @@ struct StepBench {
   std::string recompute = "none";  // of activations: none, selective or full
   int threads = 0;                 // 0: all cores
   int64_t peak_size = 4096;        // of the square product to compare with; 0: none
+  bool any_order = false;          // of sums, as is fastest, not the same twice: on CUDA only
   bool trace = false;              // three steps more, traced: on CUDA only
 };
 

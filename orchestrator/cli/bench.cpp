@@ -123,6 +123,12 @@ void show(const GemmReport& report) {
   for (const GemmFigures& p : report.products)
     fmt::print("{:<26}{:>8}{:>8}{:>8}{:>12.3f}{:>12.1f}{:>8.2f}\n", p.name, p.m, p.n, p.k,
                p.best_s * 1e3, p.flops * 1e-9, p.share);
+  double together = 0, apart = 0;
+  for (const GemmFigures& p : report.products)
+    if (p.apart_s > 0) together += p.best_s, apart += p.apart_s;
+  if (apart > 0)
+    fmt::print("\ngradients of weights and biases in one operation take {:.3f} of two's time\n",
+               together / apart);
 }
 
 Json to_json(const GemmReport& report) {
@@ -134,7 +140,8 @@ Json to_json(const GemmReport& report) {
                         {"k", p.k},
                         {"best_s", p.best_s},
                         {"flops", p.flops},
-                        {"share", p.share}});
+                        {"share", p.share},
+                        {"apart_s", p.apart_s}});
   return {{"device", report.device},
           {"peak_size", report.peak_size},
           {"peak_flops", report.peak_flops},
@@ -226,6 +233,9 @@ void add_step(CLI::App& parent) {
                    "of activations in the backward pass: none, selective or full")
       ->capture_default_str();
   add_peak_option(*command, bench->peak_size, "; 0: none");
+  command->add_flag("--any-order", bench->any_order,
+                    "sums in whatever order is fastest on a GPU, not the same twice: what fixed "
+                    "orders cost");
   command->add_flag("--trace", bench->trace,
                     "three more steps, traced: how busy a GPU is and with what (needs CUPTI)");
   command->footer("Example: katman bench step --preset gpt2-124m --micro-batch 4");

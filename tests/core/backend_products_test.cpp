@@ -56,6 +56,26 @@ TEST_P(ProductConformance, gemm_accumulates_weight_gradients_in_f32) {
   }
 }
 
+TEST_P(ProductConformance, gemm_adds_the_bias_gradient_of_a_weight_gradient) {
+  for (const Mnk& s : products) {
+    for (const bool in_8_bits : {false, true}) {
+      const Fp8 fp8 = in_8_bits ? Fp8::e4m3 : Fp8::none;
+      check(label("gemm with bias_grad", s),
+            {in({s.k, s.m}), in({s.k, s.n}), inout_f32({s.m, s.n}), inout_f32({s.m})},
+            [=](Backend& backend, const Tensors& t) {
+              backend.gemm({.a = t[0],
+                            .b = t[1],
+                            .c = t[2],
+                            .a_transposed = true,
+                            .accumulate = true,
+                            .a_fp8 = fp8,
+                            .b_fp8 = fp8,
+                            .bias_grad = t[3]});
+            });
+    }
+  }
+}
+
 TEST_P(ProductConformance, gemm_epilogues_follow_the_product) {
   using enum Gemm::Epilogue;
   for (const Mnk& s : products) {

@@ -102,6 +102,8 @@ struct Product {
     for (int64_t j = 0; j < d_layout.cols; ++j) {
       std::vector<float> column;
       for (int64_t q = 0; q < b.rows(); ++q) column.push_back(operand(b.at(q, j)));
+      if (desc.epilogue == CUBLASLT_EPILOGUE_BGRADB)
+        put(desc.bias, desc.bias_type, j, sum(std::vector(column.size(), 1.0f), column));
       for (int64_t i = 0; i < d_layout.rows; ++i)
         finish(i, j, scale() * sum(rows[static_cast<size_t>(i)], column));
     }
@@ -132,6 +134,8 @@ bool is_sound(const cublasLtMatmulDescOpaque_t& desc, const Operand& a, const Op
   if (is_fp8(a.layout.type) && !is_sound_fp8(desc, a, b, d)) return false;
   if (!is_fp8(a.layout.type) && a.layout.type != b.layout.type) return false;
   if (desc.epilogue == CUBLASLT_EPILOGUE_DEFAULT) return true;
+  if (desc.epilogue == CUBLASLT_EPILOGUE_BGRADB)
+    return desc.bias && desc.bias_type == d.type && !is_fp8(b.layout.type);
   const bool needs_aux = desc.epilogue != CUBLASLT_EPILOGUE_BIAS;
   const bool needs_bias = desc.epilogue != CUBLASLT_EPILOGUE_DGELU;
   if (needs_bias && (!desc.bias || desc.bias_type != d.type)) return false;
@@ -229,6 +233,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
   if (!is_sound(*desc, left, right, *d) || most < 2) return CUBLAS_STATUS_NOT_SUPPORTED;
   // A library may lack an epilogue in some type: the caller must have another way.
   if (desc->epilogue == CUBLASLT_EPILOGUE_DGELU && d->type == CUDA_R_32F)
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (desc->epilogue == CUBLASLT_EPILOGUE_BGRADB && a->type == CUDA_R_32F)
     return CUBLAS_STATUS_NOT_SUPPORTED;
   for (uint64_t i = 0; i < 2; ++i) {
     results[i] = {};

@@ -24,7 +24,7 @@ AttentionShape near(AttentionShape shape) {
   return shape;
 }
 Gemm near(Gemm g) {
-  for (Tensor* t : {&g.a, &g.b, &g.c, &g.bias, &g.aux}) *t = near(*t);
+  for (Tensor* t : {&g.a, &g.b, &g.c, &g.bias, &g.aux, &g.bias_grad}) *t = near(*t);
   return g;
 }
 AdamW near(AdamW step) {

@@ -10,6 +10,7 @@ FusedAttention::FusedAttention(Backend& backend, cudaStream_t stream)
 FusedAttention::~FusedAttention() = default;
 
 std::string FusedAttention::name() { return {}; }
+void FusedAttention::allow_any_order(bool) {}
 bool FusedAttention::takes(const Tensor&, const AttentionShape&) { return false; }
 void FusedAttention::forward(const Tensor&, const AttentionShape&, const Tensor&, const Tensor&) {
   fail("this library has no cuDNN");

@@ -93,7 +93,7 @@ std::unique_ptr<fe::graph::Graph> forward_graph(const Dims& d) {
   return graph;
 }
 
-std::unique_ptr<fe::graph::Graph> backward_graph(const Dims& d) {
+std::unique_ptr<fe::graph::Graph> backward_graph(const Dims& d, bool any_order) {
   auto graph = new_graph();
   const auto queries = add_tensor(*graph, q, d, d.heads, d.queries());
   const auto keys = add_tensor(*graph, k, d, d.groups, d.keys());
@@ -104,7 +104,7 @@ std::unique_ptr<fe::graph::Graph> backward_graph(const Dims& d) {
   auto options = fe::graph::SDPA_backward_attributes()
                      .set_name("attention_grad")
                      .set_attn_scale(1 / std::sqrt(static_cast<float>(d.head_dim)))
-                     .set_deterministic_algorithm(true)
+                     .set_deterministic_algorithm(!any_order)
                      .set_diagonal_alignment(fe::DiagonalAlignment_t::TOP_LEFT)
                      .set_diagonal_band_right_bound(0);
   const auto [dq, dk, dv] =
@@ -140,13 +140,19 @@ std::string FusedAttention::name() {
   return fmt::format("cuDNN {}.{}", version / 10000, version / 100 % 100);
 }
 
+void FusedAttention::allow_any_order(bool on) {
+  if (on == any_order_) return;
+  any_order_ = on;
+  plans_.clear();
+}
+
 FusedAttention::Plans* FusedAttention::plans_for(const AttentionShape& s) {
   auto& plans = plans_[{s.sequences, s.length, s.groups, s.queries_per_group, s.head_dim}];
   if (plans) return plans.get();
   plans = std::make_unique<Plans>();
   auto handle = static_cast<cudnnHandle_t>(handle_);
   const Dims dims = dims_of(s);
-  auto forward = forward_graph(dims), backward = backward_graph(dims);
+  auto forward = forward_graph(dims), backward = backward_graph(dims, any_order_);
   for (fe::graph::Graph* graph : {forward.get(), backward.get()}) {
     auto status = graph->build(handle, {fe::HeurMode_t::A});
     if (status.is_good()) continue;
