@@ -84,6 +84,10 @@ uint32_t alignment_of(const Tensor& t) {
   return static_cast<uint32_t>(address & (~address + 1));
 }
 
+bool has_epilogue(const GemmKind& kind) {
+  return kind.epilogue != Gemm::Epilogue::none || kind.bias_grad;
+}
+
 // What cuBLASLt documents as supported; the rest is for our own kernel.
 bool is_supported(const GemmKind& kind) {
   if (kind.m == 0 || kind.n == 0 || kind.k == 0) return false;
@@ -275,7 +279,10 @@ std::vector<cublasLtMatmulAlgo_t> Products::propose(const Plan& plan, const Gemm
   const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
       handle_, plan.desc.get(), plan.a.get(), plan.b.get(), plan.c.get(), plan.c.get(),
       preference.get(), most_proposals, found.data(), &count);
-  if (status != CUBLAS_STATUS_NOT_SUPPORTED) cublas_check(status, "choose a product's algorithm");
+  // An epilogue that it does not know for these types or shapes may be no valid value to it.
+  const bool may_be_refused = status == CUBLAS_STATUS_NOT_SUPPORTED ||
+                              (status == CUBLAS_STATUS_INVALID_VALUE && has_epilogue(kind));
+  if (!may_be_refused) cublas_check(status, "choose a product's algorithm");
   std::vector<cublasLtMatmulAlgo_t> algorithms;
   for (const auto& result : std::span(found.data(), static_cast<size_t>(count)))
     if (result.state == CUBLAS_STATUS_SUCCESS) algorithms.push_back(result.algo);
@@ -285,7 +292,7 @@ std::vector<cublasLtMatmulAlgo_t> Products::propose(const Plan& plan, const Gemm
 void Products::choose(Plan& plan, const Job& g, const GemmKind& kind) const {
   const auto algorithms = propose(plan, kind);
   if (algorithms.empty()) {
-    const bool apart = kind.epilogue != Gemm::Epilogue::none || kind.bias_grad;
+    const bool apart = has_epilogue(kind);
     plan.way = apart ? Plan::Way::epilogue_apart : Plan::Way::plain;
     spdlog::warn("cuBLASLt has no algorithm for a product of {} x {} x {} in {}{}", kind.m, kind.n,
                  kind.k, g.has_codes() ? "8-bit floats" : name_of(kind.in),

@@ -36,7 +36,8 @@ Effort operator-(Effort a, const Effort& b) {
 }
 
 DeviceHabits habits_of(const std::string& kind) {
-  return {.packs_weights = kind == "cpu", .narrow_fp8 = cuda_device_of(kind).has_value()};
+  const bool cuda = cuda_device_of(kind).has_value();
+  return {.packs_weights = kind == "cpu", .narrow_fp8 = cuda, .fused_bias_grad = cuda};
 }
 
 RehearsalBackend::RehearsalBackend(DeviceHabits habits)
@@ -60,7 +61,7 @@ void RehearsalBackend::gemm(const Gemm& g) {
   const GemmSize size = check_gemm(g);
   effort_.product_flops +=
       2.0 * static_cast<double>(size.m) * static_cast<double>(size.n) * static_cast<double>(size.k);
-  if (g.bias_grad) touch({g.bias_grad});
+  if (g.bias_grad) touch({g.bias_grad, habits_.fused_bias_grad ? Tensor() : g.a});
   if (g.a_fp8 != Fp8::none) {  // rounded copies of both, which go with the product
     const Tensor a = empty(g.a.shape(), habits_.narrow_fp8 ? DType::u8 : g.a.dtype());
     const Tensor b = empty(g.b.shape(), a.dtype());

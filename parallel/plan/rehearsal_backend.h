@@ -20,12 +20,14 @@ struct Effort {
 };
 Effort operator-(Effort a, const Effort& b);
 
-// How a kind of device uses memory beside what it is asked for.
+// How a kind of device goes about what it is asked for.
 struct DeviceHabits {
   // A copy of every weight, until it changes, for each way that it is multiplied with.
   bool packs_weights = false;
   // Operands that a product rounds to 8 bits take one byte, not those of their type.
   bool narrow_fp8 = false;
+  // A bias's gradient comes with the product that reads the same.
+  bool fused_bias_grad = false;
 };
 // Of "cpu", "reference" or "cuda:N".
 DeviceHabits habits_of(const std::string& kind);

@@ -235,7 +235,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
   if (desc->epilogue == CUBLASLT_EPILOGUE_DGELU && d->type == CUDA_R_32F)
     return CUBLAS_STATUS_NOT_SUPPORTED;
   if (desc->epilogue == CUBLASLT_EPILOGUE_BGRADB && a->type == CUDA_R_32F)
-    return CUBLAS_STATUS_NOT_SUPPORTED;
+    return CUBLAS_STATUS_INVALID_VALUE;
   for (uint64_t i = 0; i < 2; ++i) {
     results[i] = {};
     // How far the proposal may go: the alignment that it was chosen for.
