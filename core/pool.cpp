@@ -13,9 +13,15 @@ struct Pool::State {
   std::map<int64_t, std::vector<std::byte*>> free;  // [rounded bytes]
   Usage usage;
 
-  ~State() {
-    for (auto& [bytes, blocks] : free)
+  ~State() { release_free(); }
+
+  // What nobody uses goes back to the device.
+  void release_free() {
+    for (auto& [bytes, blocks] : free) {
+      usage.held_bytes -= bytes * static_cast<int64_t>(blocks.size());
       for (std::byte* block : blocks) release(block);
+      blocks.clear();
+    }
   }
 
   void give_back(std::byte* block, int64_t bytes) {
@@ -55,6 +61,10 @@ std::shared_ptr<Buffer> Pool::take(int64_t bytes) {
       waiting.pop_back();
     } else {
       block = state_->allocate(size);
+      if (block == nullptr) {  // free blocks of other sizes may be in its way
+        state_->release_free();
+        block = state_->allocate(size);
+      }
       require(block != nullptr,
               "out of memory: {} more bytes wanted while {} are in use and {} are held; lower the "
               "micro-batch, use recomputation, or shard over more ranks",

@@ -88,12 +88,22 @@ bool has_epilogue(const GemmKind& kind) {
   return kind.epilogue != Gemm::Epilogue::none || kind.bias_grad;
 }
 
-// What cuBLASLt documents as supported; the rest is for our own kernel.
-bool is_supported(const GemmKind& kind) {
-  if (kind.m == 0 || kind.n == 0 || kind.k == 0) return false;
-  if (kind.epilogue == Gemm::Epilogue::none) return true;
-  const bool needs_aux = kind.epilogue != Gemm::Epilogue::bias;
-  return kind.in == kind.out && (!needs_aux || (kind.n % 8 == 0 && kind.alignment[3] >= 16));
+// Which epilogues are cuBLASLt's: those that it documents, less what it is known to get wrong. For
+// k = 1 versions of it gave wrong gradients of biases, and for odd shapes read what is not theirs;
+// its GELU may be an approximation that is good enough for bf16 only.
+bool can_fuse(const GemmKind& kind) {
+  if (!has_epilogue(kind)) return true;
+  const auto& [a, b, c, aux] = kind.alignment;
+  if (kind.bias_grad)
+    return kind.k > 1 && kind.m % 8 == 0 && kind.n % 8 == 0 && std::min({a, b, c}) >= 16;
+  if (kind.in != kind.out) return false;
+  return kind.epilogue == Gemm::Epilogue::bias ||
+         (kind.in == DType::bf16 && kind.n % 8 == 0 && aux >= 16);
+}
+
+// An answer that leaves other ways to compute a product.
+bool is_refusal(cublasStatus_t status) {
+  return status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;
 }
 
 void set_scales(const Desc& desc, const Tensor& a_inverse, const Tensor& b_inverse) {
@@ -163,12 +173,18 @@ GemmKind Products::kind_of(const Job& g, const GemmSize& size) {
 }
 
 struct Products::Plan {
-  // How: by cuBLASLt; by it, and the epilogue by a kernel of its own; by our own kernel.
-  enum class Way { fused, epilogue_apart, plain } way = Way::plain;
+  Way way = Way::plain;
   Desc desc;
   Layout a, b, c;  // as cuBLASLt names them: its A is our B
   cublasLtMatmulAlgo_t algo = {};
 };
+
+// An epilogue in a kernel of its own reads the product as it was rounded to C.
+Products::Way Products::way_of(const GemmKind& kind) {
+  if (kind.m == 0 || kind.n == 0 || kind.k == 0) return Way::plain;
+  if (can_fuse(kind)) return Way::fused;
+  return kind.bias_grad || kind.out == DType::f32 ? Way::epilogue_apart : Way::plain;
+}
 
 Products::Products(Backend& backend, const CudaDevice& device, cudaStream_t stream)
     : backend_(backend),
@@ -192,8 +208,8 @@ void Products::allow_any_order(bool on) {
 
 std::unique_ptr<Products::Plan> Products::describe(const Job& g, const GemmKind& kind) const {
   auto plan = std::make_unique<Plan>();
-  if (!is_supported(kind)) return plan;
-  plan->way = Plan::Way::fused;
+  plan->way = way_of(kind);
+  if (plan->way != Way::fused) return plan;
   cublasLtMatmulDesc_t desc = nullptr;
   const auto compute =
       kind.in == DType::f32 && tf32_ ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
@@ -279,28 +295,26 @@ std::vector<cublasLtMatmulAlgo_t> Products::propose(const Plan& plan, const Gemm
   const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
       handle_, plan.desc.get(), plan.a.get(), plan.b.get(), plan.c.get(), plan.c.get(),
       preference.get(), most_proposals, found.data(), &count);
-  // An epilogue that it does not know for these types or shapes may be no valid value to it.
-  const bool may_be_refused = status == CUBLAS_STATUS_NOT_SUPPORTED ||
-                              (status == CUBLAS_STATUS_INVALID_VALUE && has_epilogue(kind));
-  if (!may_be_refused) cublas_check(status, "choose a product's algorithm");
+  if (!is_refusal(status)) cublas_check(status, "choose a product's algorithm");
   std::vector<cublasLtMatmulAlgo_t> algorithms;
   for (const auto& result : std::span(found.data(), static_cast<size_t>(count)))
     if (result.state == CUBLAS_STATUS_SUCCESS) algorithms.push_back(result.algo);
   return algorithms;
 }
 
+void Products::give_up(Plan& plan, const Job& g, const GemmKind& kind) {
+  const bool apart = has_epilogue(kind);
+  plan.way = apart ? Way::epilogue_apart : Way::plain;
+  spdlog::warn("cuBLASLt has no algorithm for a product of {} x {} x {} in {}{}", kind.m, kind.n,
+               kind.k, g.has_codes() ? "8-bit floats" : name_of(kind.in),
+               apart           ? " with its epilogue: two kernels compute it"
+               : g.has_codes() ? ": it is computed in BF16"
+                               : ": a slow kernel computes it");
+}
+
 void Products::choose(Plan& plan, const Job& g, const GemmKind& kind) const {
   const auto algorithms = propose(plan, kind);
-  if (algorithms.empty()) {
-    const bool apart = has_epilogue(kind);
-    plan.way = apart ? Plan::Way::epilogue_apart : Plan::Way::plain;
-    spdlog::warn("cuBLASLt has no algorithm for a product of {} x {} x {} in {}{}", kind.m, kind.n,
-                 kind.k, g.has_codes() ? "8-bit floats" : name_of(kind.in),
-                 apart           ? " with its epilogue: two kernels compute it"
-                 : g.has_codes() ? ": it is computed in BF16"
-                                 : ": a slow kernel computes it");
-    return;
-  }
+  if (algorithms.empty()) return give_up(plan, g, kind);
   plan.algo = algorithms[0];
   // C may hold one of the two results that are compared, unless it is read, too.
   const bool c_is_free = !g.accumulate && g.c.raw() != g.a.raw() && g.c.raw() != g.aux.raw();
@@ -318,35 +332,41 @@ void Products::choose(Plan& plan, const Job& g, const GemmKind& kind) const {
     best = ms;
     plan.algo = algo;
   }
+  if (best == INFINITY) give_up(plan, g, kind);
 }
 
-const Products::Plan& Products::plan_for(const Job& g, const GemmSize& size) {
+Products::Plan& Products::plan_for(const Job& g, const GemmSize& size) {
   const GemmKind kind = kind_of(g, size);
   auto& plan = plans_[kind];
   if (!plan) {
     if (!workspace_) workspace_ = backend_.empty({workspace_bytes}, DType::u8);
     auto fresh = describe(g, kind);
-    if (fresh->way == Plan::Way::fused) choose(*fresh, g, kind);
+    if (fresh->way == Way::fused) choose(*fresh, g, kind);
     plan = std::move(fresh);
   }
   return *plan;
 }
 
 bool Products::run(const Job& job, const GemmSize& size) {
-  const Plan& plan = plan_for(job, size);
+  Plan& plan = plan_for(job, size);
   switch (plan.way) {
-    case Plan::Way::fused: {
+    case Way::fused: {
       const Output to{job.c, sums_for(job)};
-      cublas_check(start(plan, plan.algo, job, to), "start a matrix product");
+      const cublasStatus_t status = start(plan, plan.algo, job, to);
+      if (is_refusal(status)) {  // of an algorithm that could not be tried before
+        give_up(plan, job, kind_of(job, size));
+        return run(job, size);
+      }
+      cublas_check(status, "start a matrix product");
       if (to.sums) backend_.add(job.bias_grad, to.sums, job.bias_grad);
       return true;
     }
-    case Plan::Way::plain:
+    case Way::plain:
       if (job.has_codes()) return false;
       run_plain(job, job.type, size, job.accumulate, stream_);
       if (job.bias_grad) backend_.bias_grad(job.a, job.bias_grad);
       return true;
-    case Plan::Way::epilogue_apart: {
+    case Way::epilogue_apart: {
       Job product = job;
       product.epilogue = Gemm::Epilogue::none;
       product.bias_grad = {};

@@ -43,8 +43,9 @@ struct GemmKind {
 // order.
 //
 // Tensor cores for 8-bit floats take both operands with k along their rows, so whatever the product
-// asks for, its operands are encoded (and turned where needed) first. Sums are exact f32
-// (CUBLASLT_MATMUL_DESC_FAST_ACCUM stays off). Where the device or the shape rules them out, the
+// asks for, its operands are encoded (and turned where needed) first. Sums are as exact as these
+// units make them (CUBLASLT_MATMUL_DESC_FAST_ACCUM stays off): Hopper's keep some 14 bits between
+// additions to f32 (DeepSeek-V3, 2024, 3.3.2). Where the device or the shape rules them out, the
 // rounded values are multiplied in the operands' own type, which gives the same but for the order
 // of sums.
 class Products {
@@ -58,6 +59,8 @@ class Products {
   void run(const Gemm& g);
 
  private:
+  // How: by cuBLASLt; by it, and the epilogue by a kernel of its own; by our own kernel.
+  enum class Way { fused, epilogue_apart, plain };
   struct Plan;
   // What is multiplied: a product as it was asked for, or one whose operands became codes.
   struct Job : Gemm {
@@ -66,13 +69,16 @@ class Products {
     bool has_codes() const { return static_cast<bool>(a_inverse); }
   };
   static GemmKind kind_of(const Job& g, const GemmSize& size);
+  static Way way_of(const GemmKind& kind);
   // False: the library has no algorithm for its codes.
   bool run(const Job& job, const GemmSize& size);
   void run_fp8(const Gemm& g, const GemmSize& size);
   bool has_units_for_fp8(const Gemm& g, const GemmSize& size) const;
-  const Plan& plan_for(const Job& g, const GemmSize& size);
+  Plan& plan_for(const Job& g, const GemmSize& size);
   std::unique_ptr<Plan> describe(const Job& g, const GemmKind& kind) const;
   std::vector<cublasLtMatmulAlgo_t> propose(const Plan& plan, const GemmKind& kind) const;
+  // To another way than cuBLASLt's, and says so.
+  static void give_up(Plan& plan, const Job& g, const GemmKind& kind);
   // Picks the plan's algorithm, or another way where the library has none.
   void choose(Plan& plan, const Job& g, const GemmKind& kind) const;
   // What the library writes: the product, and the sums of a bias's gradient where there are some.

@@ -72,9 +72,14 @@ class CudaQueue::Recorded {
 };
 
 struct CudaQueue::CudaPoint : DeviceQueue::Point {
-  CudaPoint(std::shared_ptr<Events> events, cudaStream_t stream)
-      : event(std::move(events), stream) {}
-  bool reached() const override { return cudaEventQuery(*event) != cudaErrorNotReady; }
+  CudaPoint(const CudaDevice& device, std::shared_ptr<Events> events, cudaStream_t stream)
+      : device(device), event(std::move(events), stream) {}
+  // A thread that asks without a device of its own would occupy the first one.
+  bool reached() const override {
+    device.use();
+    return cudaEventQuery(*event) != cudaErrorNotReady;
+  }
+  CudaDevice device;
   Recorded event;
 };
 
@@ -101,7 +106,7 @@ CudaQueue::CudaQueue(const CudaDevice& device, cudaStream_t stream)
 
 DeviceQueue::Mark CudaQueue::mark() {
   device_.use();
-  return std::make_shared<CudaPoint>(events_, stream_);
+  return std::make_shared<CudaPoint>(device_, events_, stream_);
 }
 
 DeviceClock::At CudaQueue::moment() {

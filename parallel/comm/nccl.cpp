@@ -92,9 +92,7 @@ class NcclComm : public Comm {
     world_->watch.check();
     const std::string what = numbered(operation);
     queue_->wait(world_->compute.mark());
-    enqueue(what);
-    const auto done = queue_->mark();
-    world_->watch.follow(what, comm_, done);
+    const auto done = world_->watch.follow(what, comm_, *queue_, [&] { enqueue(what); });
     return Work(std::make_unique<Waiting>(world_, done, std::move(kept)));
   }
 

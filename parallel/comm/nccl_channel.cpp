@@ -102,11 +102,11 @@ void NcclChannel::enqueue(Job& job) {
   const auto type = nccl_type(job.t.dtype());
   queue_->wait(job.ready);
   watch_.check();
-  api.check(way_ == Way::sends ? api.send(job.t.raw(), elements, type, 1, comm_, stream)
-                               : api.recv(job.t.raw(), elements, type, 0, comm_, stream),
-            job.what);
-  job.done = queue_->mark();
-  watch_.follow(job.what, comm_, job.done);
+  job.done = watch_.follow(job.what, comm_, *queue_, [&] {
+    api.check(way_ == Way::sends ? api.send(job.t.raw(), elements, type, 1, comm_, stream)
+                                 : api.recv(job.t.raw(), elements, type, 0, comm_, stream),
+              job.what);
+  });
 }
 
 }  // namespace katman

@@ -1,6 +1,7 @@
 #include "parallel/comm/nccl_watch.h"
 
 #include <algorithm>
+#include <exception>
 
 #include "core/error.h"
 
@@ -15,18 +16,33 @@ void NcclWatch::add(ncclComm_t comm) {
 }
 
 void NcclWatch::retire(ncclComm_t comm) {
+  bool waits = false;
   {
     const std::lock_guard lock(mutex_);
     if (comms_.erase(comm) == 0) return;
-    flights_.remove_if([&](const Flight& flight) { return flight.comm == comm; });
+    flights_.remove_if([&](const auto& flight) {
+      if (flight->comm != comm) return false;
+      waits = waits || !flight->is_over();
+      return true;
+    });
   }
-  nccl_api().destroy(comm);
+  if (waits && std::uncaught_exceptions() > 0)
+    nccl_api().abort(comm);
+  else
+    nccl_api().destroy(comm);
 }
 
-void NcclWatch::follow(const std::string& what, ncclComm_t comm, DeviceQueue::Mark mark) {
+std::shared_ptr<NcclWatch::Flight> NcclWatch::depart(const std::string& what, ncclComm_t comm) {
+  const auto flight = std::make_shared<Flight>(Flight{what, comm, Clock::now()});
   const std::lock_guard lock(mutex_);
-  flights_.push_back({what, comm, std::move(mark), Clock::now()});
+  flights_.push_back(flight);
   changed_.notify_one();
+  return flight;
+}
+
+DeviceQueue::Mark NcclWatch::arrive(Flight& flight, DeviceQueue::Mark mark) {
+  const std::lock_guard lock(mutex_);
+  return flight.mark = std::move(mark);
 }
 
 void NcclWatch::check() {
@@ -43,18 +59,19 @@ std::string NcclWatch::error_of_a_comm() const {
     ncclResult_t state = ncclSuccess;
     nccl_api().async_error(comm, &state);
     if (state == ncclSuccess || state == ncclInProgress) continue;
-    const auto flight = std::ranges::find(flights_, comm, &Flight::comm);
+    const auto flight =
+        std::ranges::find_if(flights_, [&](const auto& flight) { return flight->comm == comm; });
     return fmt::format("{}: NCCL says: {}",
-                       flight == flights_.end() ? "a transfer that is done" : flight->what,
+                       flight == flights_.end() ? "a transfer that is done" : (*flight)->what,
                        nccl_api().error_string(state));
   }
   return {};
 }
 
 std::string NcclWatch::late_flight() const {
-  for (const Flight& flight : flights_)
-    if (Clock::now() - flight.begin > deadline_)
-      return fmt::format("{} waited {} ms for another rank", flight.what, deadline_.count());
+  for (const auto& flight : flights_)
+    if (Clock::now() - flight->begin > deadline_)
+      return fmt::format("{} waited {} ms for another rank", flight->what, deadline_.count());
   return {};
 }
 
@@ -72,7 +89,7 @@ void NcclWatch::look(std::stop_token stop) {
   while (changed_.wait(lock, stop, [this] { return !flights_.empty(); })) {
     std::string trouble = error_of_a_comm();
     if (trouble.empty()) {
-      flights_.remove_if([](const Flight& flight) { return flight.mark->reached(); });
+      flights_.remove_if([](const auto& flight) { return flight->is_over(); });
       trouble = late_flight();
     }
     if (!trouble.empty()) abort_all(trouble);

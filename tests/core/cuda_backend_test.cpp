@@ -111,10 +111,10 @@ INSTANTIATE_TEST_SUITE_P(all, CudaBackendTest, ::testing::Values("emulated", "cu
 
 TEST_P(CudaBackendTest, tf32_rounds_the_operands_of_f32_products_while_it_is_allowed) {
   const auto backend = test_backend(GetParam());
-  const Tensor a = normal(*backend, {32, 64}, Key(1)), b = normal(*backend, {64, 16}, Key(2));
+  const Tensor a = normal(*backend, {128, 256}, Key(1)), b = normal(*backend, {256, 128}, Key(2));
   const auto product = [&](bool tf32) {
     backend->allow_tf32(tf32);
-    const Tensor c = backend->empty({32, 16}, DType::f32);
+    const Tensor c = backend->empty({128, 128}, DType::f32);
     backend->gemm({.a = a, .b = b, .c = c});
     return read(*backend, c);
   };

@@ -74,6 +74,26 @@ TEST(Pool, memory_that_is_not_there_is_an_error_that_says_what_is_in_use) {
   EXPECT_EQ(pool.usage().in_use_bytes, 2048);
 }
 
+TEST(Pool, free_memory_of_other_sizes_is_given_back_before_a_request_fails) {
+  int64_t held = 0;
+  Pool pool(
+      [&](int64_t bytes) -> std::byte* {
+        if (held + bytes > 4096) return nullptr;
+        held += bytes;
+        return new std::byte[static_cast<size_t>(bytes)];
+      },
+      [&](std::byte* block) {
+        held -= 1024;
+        delete[] block;
+      });
+  const auto kept = pool.take(1024);
+  for (int i = 0; i < 2; ++i) std::vector{pool.take(1024), pool.take(1024), pool.take(1024)};
+  const auto large = pool.take(3072);
+  EXPECT_EQ(pool.usage().held_bytes, 4096);
+  EXPECT_EQ(pool.usage().in_use_bytes, 4096);
+  EXPECT_THROW(pool.take(256), Error);
+}
+
 TEST(Pool, threads_share_it) {
   Pool pool = heap();
   {

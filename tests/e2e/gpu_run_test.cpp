@@ -55,6 +55,7 @@ TEST_F(GpuRun, goes_on_when_a_part_fails_or_is_late_and_fails_at_its_end) {
            "cd " + bundle_.string() + " && KATMAN_GPU_SECONDS=0 tests/gpu/run --tiny"});
   EXPECT_EQ(late.status, 1) << late.output;
   EXPECT_NE(late.output.find("NOT RUN: out of time"), std::string::npos) << late.output;
+  EXPECT_NE(late.output.find("NOT ALL RUN in"), std::string::npos) << late.output;
 }
 
 TEST_F(GpuRun, says_that_there_is_no_gpu_where_there_is_none) {

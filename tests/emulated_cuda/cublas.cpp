@@ -135,7 +135,8 @@ bool is_sound(const cublasLtMatmulDescOpaque_t& desc, const Operand& a, const Op
   if (!is_fp8(a.layout.type) && a.layout.type != b.layout.type) return false;
   if (desc.epilogue == CUBLASLT_EPILOGUE_DEFAULT) return true;
   if (desc.epilogue == CUBLASLT_EPILOGUE_BGRADB)
-    return desc.bias && desc.bias_type == d.type && !is_fp8(b.layout.type);
+    return desc.bias && desc.bias_type == d.type && !is_fp8(b.layout.type) && a.cols() > 1 &&
+           d.rows % 8 == 0 && d.cols % 8 == 0;
   const bool needs_aux = desc.epilogue != CUBLASLT_EPILOGUE_BIAS;
   const bool needs_bias = desc.epilogue != CUBLASLT_EPILOGUE_DGELU;
   if (needs_bias && (!desc.bias || desc.bias_type != d.type)) return false;
@@ -232,7 +233,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
       right{nullptr, *b, desc->transb == CUBLAS_OP_T};
   if (!is_sound(*desc, left, right, *d) || most < 2) return CUBLAS_STATUS_NOT_SUPPORTED;
   // A library may lack an epilogue in some type: the caller must have another way.
-  if (desc->epilogue == CUBLASLT_EPILOGUE_DGELU && d->type == CUDA_R_32F)
+  if (desc->epilogue == CUBLASLT_EPILOGUE_DGELU && d->cols % 2 == 1)
     return CUBLAS_STATUS_NOT_SUPPORTED;
   if (desc->epilogue == CUBLASLT_EPILOGUE_BGRADB && a->type == CUDA_R_32F)
     return CUBLAS_STATUS_INVALID_VALUE;

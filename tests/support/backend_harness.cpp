@@ -140,7 +140,8 @@ std::vector<Subject> all_subjects() {
 }
 
 void check_against_reference(const Subject& subject, const std::string& what,
-                             const std::vector<Operand>& operands, const Call& call, double slack) {
+                             const std::vector<Operand>& operands, const Call& call, double slack,
+                             double floor) {
   const auto reference = make_backend("reference");
   const auto backend = test_backend(subject.kind, subject.threads);
   const auto truth = run(*reference, operands, call, DType::f32, subject.dtype);
@@ -154,8 +155,8 @@ void check_against_reference(const Subject& subject, const std::string& what,
     const std::string repro = fmt::format("repro: {} output {} of {}, threads {}, seed {}", what, i,
                                           to_string(subject), subject.threads, seed);
     EXPECT_TRUE(std::isfinite(size.largest)) << "the reference left poison; " << repro;
-    EXPECT_LE(is.largest, 1e-5 * size.largest + slack * allowed.largest) << repro;
-    EXPECT_LE(is.mean, 1e-5 * size.mean + slack * allowed.mean) << repro;
+    EXPECT_LE(is.largest, floor * size.largest + slack * allowed.largest) << repro;
+    EXPECT_LE(is.mean, floor * size.mean + slack * allowed.mean) << repro;
     EXPECT_TRUE(same_bits(found[i], again[i])) << "two runs differ; " << repro;
   }
 }

@@ -39,11 +39,11 @@ std::vector<Subject> all_subjects();
 
 // Let truth be the reference in f32 on inputs rounded to the subject's type. Fails, with a line
 // that reproduces it, unless the subject's largest and root-mean-square distance to truth stay
-// within 1e-5 of truth's size plus `slack` times the distance of the reference in the subject's
+// within `floor` of truth's size plus `slack` times the distance of the reference in the subject's
 // type, no output is NaN, and a second run gives the same bits.
 void check_against_reference(const Subject& subject, const std::string& what,
                              const std::vector<Operand>& operands, const Call& call,
-                             double slack = 2.5);
+                             double slack = 2.5, double floor = 1e-5);
 
 // The bytes of every output of the call, one after another.
 std::vector<std::byte> output_bytes(const Subject& subject, const std::vector<Operand>& operands,

@@ -17,8 +17,8 @@ class Conformance : public ::testing::TestWithParam<Subject> {
     if (const auto why = why_absent(GetParam().kind); !why.empty()) GTEST_SKIP() << why;
   }
   void check(const std::string& what, const std::vector<Operand>& operands, const Call& call,
-             double slack = 2.5) {
-    check_against_reference(GetParam(), what, operands, call, slack);
+             double slack = 2.5, double floor = 1e-5) {
+    check_against_reference(GetParam(), what, operands, call, slack, floor);
   }
 };
 

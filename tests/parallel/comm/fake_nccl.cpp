@@ -27,7 +27,7 @@ struct Message {
 struct Meeting {
   std::mutex mutex;
   std::condition_variable changed;
-  int arrived = 0;
+  int arrived = 0, connected = 0;
   bool aborted = false;
   std::map<std::pair<int, int>, std::deque<std::shared_ptr<Message>>> mail;  // [from, to]
 
@@ -64,6 +64,7 @@ struct Meeting {
 struct FakeComm {
   std::shared_ptr<Meeting> meeting;
   int rank = 0, ranks = 1;
+  bool connected = false;
 };
 FakeComm& fake(ncclComm_t comm) { return *reinterpret_cast<FakeComm*>(comm); }
 
@@ -94,13 +95,40 @@ void enqueue(FarQueue* stream, std::vector<Half> halves) {
 // A group under way on this thread.
 thread_local int depth = 0;
 thread_local FarQueue* group_stream = nullptr;
+thread_local FakeComm* group_comm = nullptr;
 thread_local std::vector<Half> group;
 
-void add(const Half& half, cudaStream_t stream) {
-  auto* queue = reinterpret_cast<FarQueue*>(stream);
-  if (depth == 0) return enqueue(queue, {half});
+// The first transfer of a communicator makes its connections: the call itself waits for the others.
+ncclResult_t connect(FakeComm& comm) {
+  if (std::exchange(comm.connected, true)) return ncclSuccess;
+  const auto meeting = comm.meeting;  // an abort takes the communicator away
+  const int ranks = comm.ranks;
+  std::unique_lock lock(meeting->mutex);
+  ++meeting->connected;
+  meeting->changed.notify_all();
+  const bool all = meeting->wait(lock, [&] { return meeting->connected == ranks; });
+  return all ? ncclSuccess : ncclInternalError;
+}
+
+ncclResult_t group_start() {
+  ++depth;
+  return ncclSuccess;
+}
+ncclResult_t group_end() {
+  if (--depth > 0 || !group_stream) return ncclSuccess;
+  FarQueue* const stream = std::exchange(group_stream, nullptr);
+  auto halves = std::exchange(group, {});
+  if (const auto result = connect(*group_comm); result != ncclSuccess) return result;
+  enqueue(stream, std::move(halves));
+  return ncclSuccess;
+}
+
+ncclResult_t add(const Half& half, ncclComm_t comm, cudaStream_t stream) {
+  group_start();
   group.push_back(half);
-  group_stream = queue;
+  group_stream = reinterpret_cast<FarQueue*>(stream);
+  group_comm = &fake(comm);
+  return group_end();
 }
 
 size_t size_of(ncclDataType_t type) { return type == ncclUint8 ? 1 : type == ncclBfloat16 ? 2 : 4; }
@@ -113,22 +141,11 @@ Half half_of(bool sending, const void* data, size_t count, ncclDataType_t type, 
 
 ncclResult_t send(const void* data, size_t count, ncclDataType_t type, int peer, ncclComm_t comm,
                   cudaStream_t stream) {
-  add(half_of(true, data, count, type, peer, comm), stream);
-  return ncclSuccess;
+  return add(half_of(true, data, count, type, peer, comm), comm, stream);
 }
 ncclResult_t recv(void* data, size_t count, ncclDataType_t type, int peer, ncclComm_t comm,
                   cudaStream_t stream) {
-  add(half_of(false, data, count, type, peer, comm), stream);
-  return ncclSuccess;
-}
-ncclResult_t group_start() {
-  ++depth;
-  return ncclSuccess;
-}
-ncclResult_t group_end() {
-  if (--depth == 0 && group_stream)
-    enqueue(std::exchange(group_stream, nullptr), std::exchange(group, {}));
-  return ncclSuccess;
+  return add(half_of(false, data, count, type, peer, comm), comm, stream);
 }
 ncclResult_t all_gather(const void* mine, void* all, size_t count, ncclDataType_t type,
                         ncclComm_t comm, cudaStream_t stream) {

@@ -65,10 +65,12 @@ TEST(NcclComm, a_rank_that_does_not_come_ends_the_wait_of_the_others_and_is_told
       [](Comm& world, Backend& device) {
         if (world.rank() == 1) return std::this_thread::sleep_for(1500ms);
         const Tensor t = device.zeros({100}, DType::f32);
-        world.all_reduce(t).wait();
-        device.sync();  // would never return: the watchman of one of us ends it
-        EXPECT_TRUE(
-            fails_with("nccl world: all_reduce number 0", [&] { world.all_reduce(t).wait(); }));
+        // The call or the device would never come back: the watchman of one of us ends it.
+        EXPECT_TRUE(fails_with("nccl world: all_reduce number 0", [&] {
+          world.all_reduce(t).wait();
+          device.sync();
+          world.all_reduce(t).wait();
+        }));
       },
       300ms);
 }
