@@ -20,6 +20,7 @@
 extern char** environ;
 
 namespace katman {
+namespace fs = std::filesystem;
 namespace {
 
 // A shell stands over the ranks. It writes down who it is before they start and how they ended, so
@@ -40,15 +41,37 @@ std::optional<Leader> leader_of(const Job& job) {
   return std::nullopt;
 }
 
-// State and start of a process, from /proc/PID/stat: "123 (name) S ...".
-bool is_alive(const Leader& leader) {
-  std::ifstream in(fmt::format("/proc/{}/stat", leader.pid));
+// Of a process, from /proc/PID/stat: "123 (name) S ...".
+struct Standing {
+  std::string state, started;
+  pid_t group = 0;
+};
+
+std::optional<Standing> standing_of(const std::string& process) {
+  std::ifstream in("/proc/" + process + "/stat");
   std::string line;
-  if (!std::getline(in, line)) return false;
+  if (!std::getline(in, line)) return std::nullopt;
   std::istringstream fields(line.substr(line.rfind(')') + 1));
   std::vector<std::string> values;
   for (std::string value; fields >> value;) values.push_back(value);
-  return values.size() > 19 && values[0] != "Z" && values[19] == leader.started;
+  if (values.size() < 20) return std::nullopt;
+  return Standing{values[0], values[19], std::atoi(values[2].c_str())};
+}
+
+// A zombie is gone: where the first process of a container reaps nobody, it stays for ever.
+bool lives(const Standing& standing) { return standing.state != "Z" && standing.state != "X"; }
+
+// The shell may be gone, killed, and what it started still there.
+bool is_alive(const Leader& leader) {
+  const auto standing = standing_of(std::to_string(leader.pid));
+  if (standing && lives(*standing) && standing->started == leader.started) return true;
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    const std::string name = entry.path().filename();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    const auto member = standing_of(name);
+    if (member && lives(*member) && member->group == leader.pid) return true;
+  }
+  return false;
 }
 
 std::map<std::string, std::string> replacements(const Job& job) {
@@ -139,8 +162,7 @@ Sight LocalLauncher::look(const Job& job) {
   const auto leader = leader_of(job);
   // Between start() and its first words the shell is ours.
   if (!leader && !children_.empty()) return {.is = Sight::Is::running};
-  // The shell may be gone, killed, and what it started still there.
-  if (leader && (is_alive(*leader) || ::kill(-leader->pid, 0) == 0))
+  if (leader && is_alive(*leader))
     return {.is = Sight::Is::running, .job = fmt::format("process group {}", leader->pid)};
   Sight sight{.is = Sight::Is::ended};
   int status = 0;
@@ -156,7 +178,7 @@ Sight LocalLauncher::look(const Job& job) {
 
 void LocalLauncher::kill(const Job& job) {
   const auto leader = leader_of(job);
-  if (leader && (is_alive(*leader) || ::kill(-leader->pid, 0) == 0)) ::kill(-leader->pid, SIGKILL);
+  if (leader && is_alive(*leader)) ::kill(-leader->pid, SIGKILL);
 }
 
 CommandLauncher::CommandLauncher(const std::string& command) : LocalLauncher({}) {

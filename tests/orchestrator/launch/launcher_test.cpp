@@ -2,13 +2,17 @@
 #include "orchestrator/launch/launcher.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 
 #include "orchestrator/launch/execute.h"
 #include "orchestrator/launch/local.h"
 #include "orchestrator/launch/slurm.h"
 #include "orchestrator/worker.h"
+#include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/throws.h"
 
@@ -92,6 +96,36 @@ TEST(Local, several_machines_get_as_many_ranks_as_the_placement_gave_them) {
   EXPECT_EQ(host[1], "gpu1:4,gpu2:2");
   for (const char* wrong : {"", "gpu1", "gpu1:0", ":4", "gpu1:4,,gpu2:4"})
     EXPECT_TRUE(fails_with("host:slots", [&] { parse_nodes(wrong); })) << wrong;
+}
+
+// As those of an orchestrator that was killed, where the first process of a container reaps nobody.
+TEST(Local, processes_that_ended_and_were_never_waited_for_are_gone) {
+  const TempDir dir;
+  Job job = job_of(1);
+  job.spec.set_directory(dir.path().string());
+  job.write_run_file();
+  LocalLauncher launcher({{"here", 1}});
+  std::array<int, 2> hold{};
+  ASSERT_EQ(pipe(hold.data()), 0);
+  const pid_t leader = fork();
+  if (leader == 0) {
+    setpgid(0, 0);
+    char end = 0;
+    close(hold[1]);
+    [[maybe_unused]] const auto count = read(hold[0], &end, 1);
+    _exit(0);
+  }
+  setpgid(leader, leader);
+  run({"/bin/sh", "-c",
+       fmt::format("echo {0} $(cut -d' ' -f22 /proc/{0}/stat) > '{1}'", leader,
+                   job.file(".job").string())});
+  EXPECT_EQ(launcher.look(job).is, Sight::Is::running);
+  close(hold[1]);
+  siginfo_t how{};
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(leader), &how, WEXITED | WNOWAIT), 0);
+  EXPECT_EQ(launcher.look(job).is, Sight::Is::ended) << "a zombie is nobody";
+  close(hold[0]);
+  waitpid(leader, nullptr, 0);
 }
 
 TEST(Launcher, an_exit_status_says_how_the_ranks_ended) {
