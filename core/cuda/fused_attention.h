@@ -42,6 +42,7 @@ class FusedAttention {
   struct Plans;
   using ShapeKey = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t>;
   Plans* plans_for(const AttentionShape& shape);
+  void* handle();
 
   Backend& backend_;
   cudaStream_t stream_;

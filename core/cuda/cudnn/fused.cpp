@@ -127,13 +127,20 @@ struct FusedAttention::Plans {
 };
 
 FusedAttention::FusedAttention(Backend& backend, cudaStream_t stream)
-    : backend_(backend), stream_(stream) {
+    : backend_(backend), stream_(stream) {}
+FusedAttention::~FusedAttention() {
+  if (handle_) (void)cudnnDestroy(static_cast<cudnnHandle_t>(handle_));
+}
+
+// cuDNN takes its time and memory when there is something to attend to.
+void* FusedAttention::handle() {
+  if (handle_) return handle_;
   cudnnHandle_t handle = nullptr;
   cudnn_check(cudnnCreate(&handle), "start cuDNN");
   handle_ = handle;
-  cudnn_check(cudnnSetStream(handle, stream), "give cuDNN a stream");
+  cudnn_check(cudnnSetStream(handle, stream_), "give cuDNN a stream");
+  return handle_;
 }
-FusedAttention::~FusedAttention() { (void)cudnnDestroy(static_cast<cudnnHandle_t>(handle_)); }
 
 std::string FusedAttention::name() {
   const size_t version = cudnnGetVersion();
@@ -150,7 +157,7 @@ FusedAttention::Plans* FusedAttention::plans_for(const AttentionShape& s) {
   auto& plans = plans_[{s.sequences, s.length, s.groups, s.queries_per_group, s.head_dim}];
   if (plans) return plans.get();
   plans = std::make_unique<Plans>();
-  auto handle = static_cast<cudnnHandle_t>(handle_);
+  auto* const handle = static_cast<cudnnHandle_t>(this->handle());
   const Dims dims = dims_of(s);
   auto forward = forward_graph(dims), backward = backward_graph(dims, any_order_);
   for (fe::graph::Graph* graph : {forward.get(), backward.get()}) {
@@ -203,7 +210,7 @@ void FusedAttention::forward(const Tensor& qkv, const AttentionShape& s, const T
   const Tensor by_sequence = s.sequences > 1 ? backend_.empty(lse.shape(), DType::f32) : lse;
   Pointers pointers = {{o, out.raw()}, {stats, by_sequence.raw()}};
   add_inputs(pointers, qkv, s);
-  run(*plans_for(s)->forward, handle_, backend_, std::move(pointers));
+  run(*plans_for(s)->forward, handle(), backend_, std::move(pointers));
   if (s.sequences > 1)
     kernels::swap_outer(stream_, by_sequence.data<float>(), lse.data<float>(), s.sequences,
                         s.heads(), s.length);
@@ -222,7 +229,7 @@ void FusedAttention::backward(const Tensor& dout, const Tensor& qkv, const Tenso
   pointers[d_q] = part_of(dqkv, s, 0);
   pointers[d_k] = part_of(dqkv, s, s.queries_per_group);
   pointers[d_v] = part_of(dqkv, s, s.queries_per_group + 1);
-  run(*plans_for(s)->backward, handle_, backend_, std::move(pointers));
+  run(*plans_for(s)->backward, handle(), backend_, std::move(pointers));
 }
 
 }  // namespace katman
