@@ -36,21 +36,21 @@ void ReferenceBackend::gemm(const Gemm& g) {
     for (int64_t p = 0; p < k; ++p)
       for (int64_t j = 0; j < n; ++j) c[i * n + j] += a[i * k + p] * b[p * n + j];
 
-  using Epilogue = Gemm::Epilogue;
+  using enum Gemm::Epilogue;
   if (g.accumulate) {
     const std::vector<float> before = widen(g.c);
     for (int64_t e = 0; e < m * n; ++e) c[e] += before[e];
   }
-  if (g.epilogue == Epilogue::bias || g.epilogue == Epilogue::bias_gelu) {
+  if (g.epilogue == bias || g.epilogue == bias_gelu) {
     const std::vector<float> added = widen(g.bias);
     for (int64_t e = 0; e < m * n; ++e) c[e] += added[e % n];
   }
-  if (g.epilogue == Epilogue::bias_gelu) {
+  if (g.epilogue == bias_gelu) {
     store(c, g.aux);
     c = widen(g.aux);  // what the gradient will read
     for (float& value : c) value = gelu_value(value);
   }
-  if (g.epilogue == Epilogue::gelu_grad) {
+  if (g.epilogue == gelu_grad) {
     const std::vector<float> x = widen(g.aux);
     for (int64_t e = 0; e < m * n; ++e) c[e] *= gelu_derivative(x[e]);
   }

@@ -2,8 +2,8 @@
 // else by kernels in core/cuda/kernels. One stream; no operation waits for the device or, after the
 // first step, asks it for memory. There are at most 40 launches per layer and micro-batch, beside
 // those that cuBLASLt adds where it splits a sum; the host makes them well ahead of the device
-// without collecting them in graphs. Two runs give the same bits: no operation adds in an order
-// that depends on time.
+// without collecting them in graphs. Two runs give the same bits, unless any order is allowed: no
+// operation adds in an order that depends on time.
 #pragma once
 
 #include <memory>

@@ -16,8 +16,6 @@
 
 namespace katman {
 
-void cublas_check(cublasStatus_t status, const char* what);
-
 // What a plan depends on: everything but the addresses, of which only the alignment counts.
 struct GemmKind {
   int64_t m = 0, n = 0, k = 0;
